@@ -1,0 +1,351 @@
+//! What no single value shows: names, references, bounds of lists, and how keys go together.
+//!
+//! Bounds: the constants at the end; each is a fault here and nowhere else.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::fault::{quote, suggest, Fault, MAX_FAULTS};
+use super::route::Route;
+use super::units::Size;
+use super::upstream::{Balance, Upstream};
+use super::walk::child;
+use super::{Admin, Config, Listener};
+use crate::filters::{self, Build};
+use crate::route::pattern::Path;
+use crate::route::{Listeners, MAX_LISTENERS};
+
+/// The lists of a config as far as they could be read.
+pub(super) struct Read<'a> {
+    pub(super) listeners: Vec<Item<'a, Listener>>,
+    pub(super) upstreams: Vec<Item<'a, Upstream>>,
+    pub(super) routes: Vec<Item<'a, Route>>,
+}
+
+/// An item of a list.
+pub(super) struct Item<'a, T> {
+    /// `routes[3]`.
+    pub(super) at: String,
+    /// As it was written.
+    pub(super) raw: &'a Value,
+    /// As it was read, without what was at fault; none if too little was left.
+    pub(super) value: Option<T>,
+}
+
+impl<T> Item<'_, T> {
+    /// The name that was written, even if all else is wrong, so that references to it are no faults.
+    fn name(&self) -> Option<&str> {
+        self.raw.get("name")?.as_str()
+    }
+}
+
+/// Adds to `faults` what is wrong between the parts of a config.
+pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<Fault>) {
+    if read.listeners.is_empty() && config.is_some() {
+        faults.push(Fault::new("listeners", "there is no listener", "add one such as { name: web, bind: 0.0.0.0:8080 }"));
+    }
+    most("listeners", read.listeners.len(), MAX_LISTENERS, faults);
+    most("upstreams", read.upstreams.len(), MAX_UPSTREAMS, faults);
+    most("routes", read.routes.len(), MAX_ROUTES, faults);
+    let listeners = names(&read.listeners, faults);
+    let upstreams = names(&read.upstreams, faults);
+    names(&read.routes, faults);
+    binds(config, &read.listeners, faults);
+    for item in &read.listeners {
+        listener(item, faults);
+    }
+    for item in &read.upstreams {
+        upstream(item, faults);
+    }
+    for item in &read.routes {
+        if faults.len() > MAX_FAULTS {
+            return;
+        }
+        route(item, &listeners, &upstreams, faults);
+    }
+    let regexes = |r: &Route| r.what.path.iter().filter(|p| matches!(p, Path::Regex(_))).count();
+    let count = read.routes.iter().filter_map(|item| item.value.as_ref()).map(regexes).sum();
+    most("routes", count, MAX_REGEXES, faults);
+    twins(&read.routes, &listeners, faults);
+}
+
+/// Names by place; a name that is there already is a fault.
+fn names<'a, T>(items: &'a [Item<'_, T>], faults: &mut Vec<Fault>) -> HashMap<&'a str, u32> {
+    let mut names = HashMap::with_capacity(items.len());
+    for (item, place) in items.iter().zip(0..) {
+        let Some(name) = item.name() else { continue };
+        match names.get(name) {
+            None => {
+                names.insert(name, place);
+            }
+            Some(first) => {
+                let why = format!("{} is already the name of {}", quote(name), items[*first as usize].at);
+                faults.push(Fault::new(child(&item.at, "name"), why, "give each a name of its own"));
+            }
+        }
+    }
+    names
+}
+
+fn binds(config: Option<&Config>, listeners: &[Item<'_, Listener>], faults: &mut Vec<Fault>) {
+    let mut taken: HashMap<SocketAddr, &str> = HashMap::new();
+    for item in listeners {
+        let Some(bind) = item.value.as_ref().map(|l| l.bind.address()).filter(|a| a.port() != 0) else { continue };
+        if let Some(first) = taken.insert(bind, &item.at) {
+            let why = format!("{bind} is already the address of {first}");
+            faults.push(Fault::new(child(&item.at, "bind"), why, "bind each listener to a port of its own"));
+        }
+    }
+    let Some(Admin::On(admin)) = config.map(|c| &c.admin) else { return };
+    if let Some(first) = taken.get(&admin.bind.address()) {
+        let why = format!("{} is already the address of {first}", admin.bind);
+        faults.push(Fault::new("admin.bind", why, "bind the admin listener to a port of its own, or write admin: off"));
+    }
+    for (place, host) in admin.allow_hosts.iter().enumerate() {
+        if wire::authority::host_len(host.as_bytes()).is_none() {
+            let why = format!("{} is not a host", quote(host));
+            faults.push(Fault::new(format!("admin.allow_hosts[{place}]"), why, "write a name or an address, and maybe a port"));
+        }
+    }
+    most("admin.allow_hosts", admin.allow_hosts.len(), MAX_CHOICES, faults);
+}
+
+fn listener(item: &Item<'_, Listener>, faults: &mut Vec<Fault>) {
+    let Some(listener) = &item.value else { return };
+    let limits = &listener.limits;
+    let at = child(&item.at, "limits");
+    within(&child(&at, "head"), limits.head, Size::kib(1), Size::kib(1024), faults);
+    within(&child(&at, "uri"), limits.uri, Size::bytes_of(64), Size::kib(1024), faults);
+    if limits.uri > limits.head {
+        let why = format!("{} is more than the whole head, {}", limits.uri, limits.head);
+        faults.push(Fault::new(child(&at, "uri"), why, "make it smaller, or limits.head larger"));
+    }
+    if let Some(proxy) = &listener.proxy_protocol {
+        let at = format!("{}.proxy_protocol.trust", item.at);
+        if proxy.trust.is_empty() && item.raw.pointer("/proxy_protocol/trust") == Some(&Value::Array(Vec::new())) {
+            faults.push(Fault::new(&at, "no peer is trusted", "list the peers, or remove proxy_protocol"));
+        }
+        most(&at, proxy.trust.len(), MAX_BLOCKS, faults);
+    }
+}
+
+fn upstream(item: &Item<'_, Upstream>, faults: &mut Vec<Fault>) {
+    let Some(upstream) = &item.value else { return };
+    let at = child(&item.at, "endpoints");
+    if item.raw.get("endpoints").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        faults.push(Fault::new(&at, "there is no endpoint", "add an address such as 127.0.0.1:9001"));
+    }
+    most(&at, upstream.endpoints.len(), MAX_ENDPOINTS, faults);
+    let mut seen = HashSet::new();
+    for endpoint in &upstream.endpoints {
+        if !seen.insert(&endpoint.address) {
+            let why = format!("{} is there twice", endpoint.address);
+            faults.push(Fault::new(&at, why, "write it once, with a weight"));
+        }
+    }
+    let written = item.raw.get("hash_key").is_some();
+    match upstream.balance {
+        Balance::Maglev if !written => {
+            let why = "balance: maglev needs a key to hash";
+            faults.push(Fault::on_key(child(&item.at, "hash_key"), why, "add hash_key: client_ip"));
+        }
+        Balance::Maglev => {}
+        _ if written && item.raw.get("balance").is_none_or(|b| b.is_string()) => {
+            let why = "only balance: maglev hashes a key";
+            faults.push(Fault::on_key(child(&item.at, "hash_key"), why, "write balance: maglev, or remove it"));
+        }
+        _ => {}
+    }
+}
+
+fn route(
+    item: &Item<'_, Route>,
+    listeners: &HashMap<&str, u32>,
+    upstreams: &HashMap<&str, u32>,
+    faults: &mut Vec<Fault>,
+) {
+    let Some(route) = &item.value else { return };
+    let at = &item.at;
+    for name in &route.listeners {
+        if !listeners.contains_key(name.as_str()) {
+            let why = format!("no listener is called {}", quote(name));
+            let place = place_of(item.raw.get("listeners"), |v| v.as_str() == Some(name));
+            faults.push(Fault::new(format!("{at}.listeners[{place}]"), why, suggest(name, listeners.keys().copied())));
+        }
+    }
+    for share in route.to.iter() {
+        if upstreams.contains_key(share.upstream.as_str()) {
+            continue;
+        }
+        let name: &str = &share.upstream;
+        let why = format!("no upstream is called {}", quote(name));
+        let to = item.raw.get("to");
+        let path = match to {
+            Some(Value::Array(_)) => {
+                let place = place_of(to, |v| v.get("upstream").and_then(Value::as_str) == Some(name));
+                format!("{at}.to[{place}].upstream")
+            }
+            _ => format!("{at}.to"),
+        };
+        faults.push(Fault::new(path, why, suggest(name, upstreams.keys().copied())));
+    }
+    let choices = [
+        ("listeners", route.listeners.len(), MAX_LISTENERS),
+        ("filters", route.filters.len(), MAX_FILTERS),
+        ("to", route.to.len(), MAX_CHOICES),
+        ("match.host", route.what.host.len(), MAX_CHOICES),
+        ("match.path", route.what.path.len(), MAX_CHOICES),
+        ("match.method", route.what.method.len(), MAX_CHOICES),
+        ("match.headers", route.what.headers.len(), MAX_CHOICES),
+        ("match.query", route.what.query.len(), MAX_CHOICES),
+    ];
+    for (key, count, bound) in choices {
+        if count > bound {
+            most(&format!("{at}.{key}"), count, bound, faults);
+        }
+    }
+    let replies = filters(item, route, faults);
+    destination(item, route, replies, faults);
+}
+
+/// Builds every filter, only to hear its faults. True if the route needs no `to`: a filter always
+/// replies, forwards by itself, or could not be built.
+fn filters(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Fault>) -> bool {
+    let Some(Value::Array(raws)) = item.raw.get("filters") else { return false };
+    // Places as they were written: what was at fault as it was read is not in `route.filters`.
+    let read = raws.iter().enumerate().filter(|(_, raw)| raw.get("use").is_some_and(Value::is_string));
+    let mut replies = read.clone().count() < raws.len();
+    let last = route.filters.len().saturating_sub(1);
+    for (ordinal, ((place, _), filter)) in read.zip(&route.filters).enumerate().take(MAX_FILTERS) {
+        let at = format!("{}.filters[{place}]", item.at);
+        if !filters::NAMES.contains(&filter.name.as_str()) {
+            let why = format!("no filter is called {}", quote(&filter.name));
+            faults.push(Fault::new(format!("{at}.use"), why, suggest(&filter.name, filters::NAMES.iter().copied())));
+            replies = true;
+            continue;
+        }
+        let mut build = Build { at: &at, route: &route.name, ordinal, shared: None, faults };
+        let Some(built) = filters::build(&filter.name, &filter.object, &mut build) else {
+            replies = true;
+            continue;
+        };
+        let needs = built.needs();
+        replies |= needs.replies || needs.forwards;
+        if needs.forwards && ordinal < last {
+            let why = format!("{} forwards by itself: nothing behind it is reached", filter.name);
+            faults.push(Fault::new(format!("{at}.use"), why, "make it the last filter"));
+        }
+    }
+    replies
+}
+
+fn destination(item: &Item<'_, Route>, route: &Route, replies: bool, faults: &mut Vec<Fault>) {
+    let at = child(&item.at, "to");
+    match item.raw.get("to") {
+        None if !replies => {
+            let why = "the route leads nowhere";
+            faults.push(Fault::on_key(at, why, "add to: with an upstream's name, or a filter that replies, such as respond"));
+        }
+        Some(Value::Array(shares)) if shares.is_empty() => {
+            faults.push(Fault::new(at, "there is no upstream in the list", "name one"));
+        }
+        Some(Value::Array(_)) if !route.to.is_empty() && route.to.iter().all(|share| share.weight == 0) => {
+            faults.push(Fault::new(at, "every weight is 0", "give one upstream a weight of 1 or more"));
+        }
+        _ => {}
+    }
+}
+
+/// Two routes for exactly the same requests: the second would never be taken.
+fn twins(routes: &[Item<'_, Route>], listeners: &HashMap<&str, u32>, faults: &mut Vec<Fault>) {
+    let mut first: HashMap<String, Vec<(Listeners, &str)>> = HashMap::with_capacity(routes.len());
+    for item in routes {
+        let Some(route) = &item.value else { continue };
+        let set = route.matcher(listeners).listeners;
+        let same = first.entry(form(route)).or_default();
+        if let Some((_, other)) = same.iter().find(|(there, _)| there.meets(&set)) {
+            let why = format!("the same requests are taken by {other}");
+            faults.push(Fault::new(child(&item.at, "match"), why, "remove one of the two, or add a condition"));
+        } else if same.len() < MAX_LISTENERS {
+            same.push((set, &item.at));
+        }
+    }
+}
+
+/// What a route wants, in one text for all the ways to write it.
+fn form(route: &Route) -> String {
+    use std::fmt::Write as _;
+    let what = &route.what;
+    let mut form = String::with_capacity(64);
+    sorted(&mut form, what.host.iter().map(ToString::to_string), "*");
+    sorted(&mut form, what.path.iter().map(path_form), "/*");
+    sorted(&mut form, what.method.iter().map(ToString::to_string), "");
+    for (name, want) in &what.headers {
+        // Writing to a text does not fail.
+        let _ = write!(form, "{:?}{want:?}", name.to_string());
+    }
+    form.push('\n');
+    for (name, want) in &what.query {
+        let _ = write!(form, "{name:?}{want:?}");
+    }
+    form
+}
+
+/// Names of captures make no difference to what is matched.
+fn path_form(path: &Path) -> String {
+    use crate::route::pattern::Segment;
+    let Path::Template(template) = path else { return path.to_string() };
+    let plain = |segment: &Segment| match segment {
+        Segment::Literal(text) => format!("/{text}"),
+        Segment::One(_) => "/{}".to_owned(),
+        Segment::Rest(_) => "/{*}".to_owned(),
+    };
+    template.segments.iter().map(plain).collect()
+}
+
+fn sorted(form: &mut String, values: impl Iterator<Item = String>, all: &str) {
+    let mut values: Vec<String> = values.collect();
+    values.sort_unstable();
+    values.dedup();
+    if values.is_empty() {
+        values.push(all.to_owned());
+    }
+    form.push_str(&values.join(" "));
+    form.push('\n');
+}
+
+fn place_of(list: Option<&Value>, is: impl Fn(&Value) -> bool) -> usize {
+    list.and_then(Value::as_array).and_then(|all| all.iter().position(is)).unwrap_or(0)
+}
+
+fn most(at: &str, count: usize, bound: usize, faults: &mut Vec<Fault>) {
+    if count > bound {
+        let what = at.rsplit('.').next().unwrap_or(at);
+        faults.push(Fault::new(at, format!("{count} {what} are above the most, {bound}"), format!("keep {bound} of them")));
+    }
+}
+
+fn within(at: &str, size: Size, least: Size, most: Size, faults: &mut Vec<Fault>) {
+    if size < least || size > most {
+        let (side, bound) = if size < least { ("below the least", least) } else { ("above the most", most) };
+        let why = format!("\"{size}\" is {side}, {bound}");
+        faults.push(Fault::new(at, why, format!("write {least} to {most}")));
+    }
+}
+
+/// Routes of a config.
+pub const MAX_ROUTES: usize = 100_000;
+/// Upstreams of a config.
+pub const MAX_UPSTREAMS: usize = 10_000;
+/// Endpoints of an upstream.
+pub const MAX_ENDPOINTS: usize = 10_000;
+/// Filters of a route.
+pub const MAX_FILTERS: usize = 64;
+/// Regular expressions in all paths of a config.
+pub const MAX_REGEXES: usize = 1000;
+/// Blocks of addresses in one list.
+pub const MAX_BLOCKS: usize = 10_000;
+/// Hosts, paths, methods, fields, parameters or upstreams of one route.
+pub const MAX_CHOICES: usize = 64;

@@ -1,0 +1,105 @@
+//! What filters have set in motion for one request: asks, wake-ups, pipes and taps.
+//!
+//! Bounds: [`MAX_ASKS`] asks open at a time, [`MAX_FORWARDS`] of them forwards.
+
+use crate::body::Bodies;
+use crate::filter::{Ask, AskId, Join};
+
+/// What a request wants from outside. Drained by the owner of the thread after every call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Carry out this ask; its answer goes to [`Run::answer`] unless it is detached.
+    Start {
+        /// Its name.
+        id: AskId,
+        /// What is asked.
+        ask: Ask,
+        /// Whether it ends with the request.
+        join: Join,
+    },
+    /// Give this ask up; no answer is wanted.
+    Cancel(AskId),
+    /// Wake all that wait for this key.
+    Wake(u64),
+}
+
+/// What filters have set in motion for one request.
+#[derive(Default)]
+pub struct Acts {
+    /// Its pipes, taps and limits.
+    pub bodies: Bodies,
+    pub(super) effects: Vec<Effect>,
+    pub(super) open: Vec<Open>,
+    pub(super) refused: Vec<(AskId, u16)>,
+    /// How many were refused, over the whole request.
+    pub(super) refusals: usize,
+    next: u32,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Open {
+    pub(super) id: AskId,
+    pub(super) filter: u16,
+    pub(super) join: Join,
+    pub(super) forward: bool,
+}
+
+impl Acts {
+    pub(crate) fn start(&mut self, filter: u16, ask: Ask, join: Join) -> AskId {
+        self.next += 1;
+        let id = AskId(self.next);
+        let forward = matches!(ask, Ask::Forward { .. });
+        let forwards = self.open.iter().filter(|o| o.forward).count();
+        if self.open.len() >= MAX_ASKS || (forward && forwards >= MAX_FORWARDS) {
+            self.refused.push((id, filter));
+            self.refusals += 1;
+            return id;
+        }
+        self.open.push(Open { id, filter, join, forward });
+        self.effects.push(Effect::Start { id, ask, join });
+        id
+    }
+
+    pub(crate) fn cancel(&mut self, id: AskId) {
+        if let Some(at) = self.open.iter().position(|o| o.id == id) {
+            self.open.swap_remove(at);
+            self.effects.push(Effect::Cancel(id));
+        }
+    }
+
+    pub(crate) fn wake(&mut self, key: u64) {
+        self.effects.push(Effect::Wake(key));
+    }
+
+    pub(super) fn close(&mut self, id: AskId) -> Option<Open> {
+        let at = self.open.iter().position(|o| o.id == id)?;
+        Some(self.open.swap_remove(at))
+    }
+
+    /// Gives up joined asks: those of one filter, or all.
+    pub(super) fn cancel_joined(&mut self, of: Option<u16>) {
+        let effects = &mut self.effects;
+        self.open.retain(|o| {
+            if o.join == Join::Detached || of.is_some_and(|filter| o.filter != filter) {
+                return true;
+            }
+            effects.push(Effect::Cancel(o.id));
+            false
+        });
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bodies.clear();
+        self.effects.clear();
+        self.open.clear();
+        self.refused.clear();
+        self.refusals = 0;
+        self.next = 0;
+    }
+}
+
+/// The most asks one request may have open at a time; one more is answered `Failed`.
+pub const MAX_ASKS: usize = 8;
+
+/// The most forwards one request may have open at a time.
+pub const MAX_FORWARDS: usize = 2;

@@ -1,0 +1,111 @@
+//! Step 6: what an answer does to a request.
+
+use super::acts::{Effect, Open};
+use super::{Env, InForce, Phase, Run, Step};
+use crate::filter::{Answer, Failed, Join, Verdict, Who};
+use crate::forward::{self, Failure};
+use crate::reply;
+
+impl Run {
+    /// Answers asks that were refused at their bound, once the filter that started them has returned.
+    pub(super) fn settle(&mut self, env: &mut Env<'_>, snapshot: &InForce, step: Step) -> Step {
+        let Some((id, filter)) = self.acts.refused.pop() else { return step };
+        if self.acts.refusals > MAX_REFUSALS {
+            // A filter that asks again whatever it is told would hold the thread.
+            self.acts.refused.clear();
+            return self.refuse(&reply::internal());
+        }
+        let open = Open { id, filter, join: Join::Joined, forward: false };
+        let failed = Failed { who: Who::Gateway, may_retry: true };
+        let then = self.answered(env, snapshot, open, Answer::Failed(failed));
+        if then == Step::Wait { step } else { then }
+    }
+
+    pub(super) fn answered(&mut self, env: &mut Env<'_>, snapshot: &InForce, open: Open, answer: Answer<'_>) -> Step {
+        let route = self.route_of(snapshot);
+        let held = self.held == Some(open.id);
+        if held {
+            self.held = None;
+        }
+        let mut ex = std::mem::take(&mut self.exchange);
+        let mut client = ex.client;
+        let verdict = {
+            let (filter, mut cx) = self.cx(env, snapshot, route, open.filter);
+            cx.client = &mut client;
+            cx.framing = ex.framing;
+            filter.on_answer(&mut cx, &mut ex, open.id, answer)
+        };
+        ex.client = client;
+        self.exchange = ex;
+        let over = matches!(self.phase, Phase::Responded | Phase::Done);
+        let unwanted = over || !matches!(verdict, Verdict::Next);
+        if open.forward && unwanted && answer == Answer::Response {
+            self.acts.effects.push(Effect::Cancel(open.id));
+        }
+        match verdict {
+            Verdict::Reply(r) if !over => {
+                self.acts.cancel_joined(None);
+                self.reply(env, snapshot, &r, open.filter as usize)
+            }
+            Verdict::Reply(_) => Step::Wait,
+            Verdict::Ask(ask) => {
+                let id = self.acts.start(open.filter, ask, Join::Joined);
+                if held {
+                    self.held = Some(id);
+                }
+                self.settle(env, snapshot, Step::Wait)
+            }
+            Verdict::Next if over => self.settle(env, snapshot, Step::Wait),
+            Verdict::Next if open.forward => self.forward_answered(env, snapshot, open, answer),
+            Verdict::Next if !held => self.settle(env, snapshot, Step::Wait),
+            Verdict::Next => match self.phase {
+                Phase::Request if route.forwards == Some(open.filter) && self.forwards_open() => {
+                    self.phase = Phase::Forwarding;
+                    self.settle(env, snapshot, Step::Wait)
+                }
+                Phase::Request => {
+                    self.cursor += 1;
+                    self.requests(env, snapshot)
+                }
+                Phase::Response => {
+                    let step = Step::Respond(self.adopted);
+                    self.responses(env, snapshot, step)
+                }
+                _ => self.settle(env, snapshot, Step::Wait),
+            },
+        }
+    }
+
+    /// A filter let the answer of its forward stand: a response is adopted and the other asks are
+    /// cancelled; a failure counts once no other forward is open.
+    fn forward_answered(&mut self, env: &mut Env<'_>, snapshot: &InForce, open: Open, answer: Answer<'_>) -> Step {
+        let route = self.route_of(snapshot);
+        if answer == Answer::Response {
+            self.acts.cancel_joined(Some(open.filter));
+            self.adopted = open.id;
+            self.standing = Some(open.id);
+            self.held = None;
+            self.cursor = route.response.iter().filter(|f| **f < open.filter).count();
+            return self.responses(env, snapshot, Step::Respond(open.id));
+        }
+        if self.forwards_open() || self.held.is_some() {
+            return self.settle(env, snapshot, Step::Wait);
+        }
+        let failure = self.failure.unwrap_or(Failure::Reset);
+        self.reply(env, snapshot, &forward::reply(failure), open.filter as usize)
+    }
+
+    /// The gateway answers in the place of the forward that stands.
+    pub(super) fn give_up(&mut self) {
+        if let Some(id) = self.standing.take() {
+            self.acts.effects.push(Effect::Cancel(id));
+        }
+    }
+
+    pub(super) fn forwards_open(&self) -> bool {
+        self.acts.open.iter().any(|o| o.forward)
+    }
+}
+
+/// Asks of one request that are refused at their bound before the request is.
+const MAX_REFUSALS: usize = 64;

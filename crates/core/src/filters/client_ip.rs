@@ -1,0 +1,353 @@
+//! client_ip: finds out who the client is behind trusted proxies.
+//!
+//! Config:  `{ use: client_ip, trust: [10.0.0.0/8] }`, or `hops: 1`, or both
+//! Reads:   the connection's peer, and X-Forwarded-For or Forwarded if the peer is trusted.
+//! Asks:    nothing.
+//! Replies: nothing.
+//! Fails:   towards what is proved. The walk goes from the right and stops at the first address that
+//!          is not trusted: that is the client. At an entry that is no address it stops too, and
+//!          the client is the last trusted hop before it. An untrusted peer is the client itself,
+//!          and what it says of others is not read, nor passed on. At most 64 hops are walked.
+//! Source:  RFC 7239 sections 5.2, 7.4 and 8.1; X-Forwarded-For as its first users defined it.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wire::forwarded::{forwarded_from_right, hops_from_right, Junk};
+use wire::{Head, Name};
+
+use super::Build;
+use crate::config::units::Cidr;
+use crate::filter::{Client, Cx, Filter, Needs, Verdict};
+
+/// Finds out who the client is behind trusted proxies.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Blocks of addresses of the proxies that are believed. Default: none but those `hops` counts.
+    #[serde(default)]
+    pub trust: Vec<Cidr>,
+    /// The most proxies that are believed, counted from the connection's peer, 1 to 64. Without
+    /// `trust` they are believed whatever their address. Default: as many as `trust` covers.
+    pub hops: Option<u16>,
+    /// The field they write. Only this one is read; the other is not passed on. Default: `x-forwarded-for`.
+    #[serde(default)]
+    pub header: Header,
+}
+
+/// A field in which proxies say for whom they forward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "ClientIpHeader")]
+pub enum Header {
+    /// X-Forwarded-For.
+    #[default]
+    XForwardedFor,
+    /// Forwarded (RFC 7239). Upstreams are told the same as X-Forwarded-For.
+    Forwarded,
+}
+
+/// The filter.
+pub struct ClientIp {
+    trust: Box<[Cidr]>,
+    hops: u16,
+    header: Header,
+}
+
+impl ClientIp {
+    /// From its config, if it trusts anybody.
+    pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
+        match config.hops {
+            None if config.trust.is_empty() => {
+                b.fault(
+                    "trust",
+                    "nobody is trusted",
+                    "name the proxies' addresses, or count them with hops",
+                );
+                None
+            }
+            Some(n) if n == 0 || n > MAX_HOPS => {
+                b.fault(
+                    "hops",
+                    format!("{n} is not 1 to {MAX_HOPS}"),
+                    "write how many proxies are in front",
+                );
+                None
+            }
+            hops => Some(Self {
+                trust: config.trust.into(),
+                hops: hops.unwrap_or(MAX_HOPS),
+                header: config.header,
+            }),
+        }
+    }
+
+    /// `hop` counts from 0, the connection's peer.
+    fn trusts(&self, hop: u16, ip: IpAddr) -> bool {
+        hop < self.hops
+            && (self.trust.is_empty() || self.trust.iter().any(|block| block.contains(ip)))
+    }
+
+    /// Who the client is, and how many entries, from the right, led there.
+    fn walk(&self, peer: IpAddr, hops: impl Iterator<Item = Result<IpAddr, Junk>>) -> Walk {
+        let mut walk = Walk {
+            ip: peer,
+            entries: 0,
+        };
+        for (hop, next) in (1..=MAX_HOPS).zip(hops) {
+            let Ok(ip) = next else { break };
+            walk = Walk { ip, entries: hop };
+            if !self.trusts(hop, ip) {
+                break;
+            }
+        }
+        walk
+    }
+}
+
+/// How far the walk came.
+#[derive(Clone, Copy)]
+struct Walk {
+    ip: IpAddr,
+    /// Entries that are believed, the client's own included.
+    entries: u16,
+}
+
+impl Filter for ClientIp {
+    fn needs(&self) -> Needs {
+        Needs {
+            request: true,
+            identifies: true,
+            ..Needs::default()
+        }
+    }
+
+    fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
+        let peer = cx.client.peer.ip().to_canonical();
+        *cx.client = Client::new(cx.client.peer);
+        if !self.trusts(0, peer) {
+            return Verdict::Next;
+        }
+        let walk = match self.header {
+            Header::XForwardedFor => {
+                self.walk(peer, hops_from_right(req.get_all(Name::XForwardedFor)))
+            }
+            Header::Forwarded => {
+                self.walk(peer, forwarded_from_right(req.get_all(Name::Forwarded)))
+            }
+        };
+        if self.header == Header::Forwarded {
+            translate(req, walk.entries);
+        } else if walk.entries == 0 {
+            req.remove_known(Name::XForwardedFor);
+        }
+        // The other field was not vetted: anybody may have written it.
+        req.remove_known(Name::Forwarded);
+        cx.client.ip = walk.ip;
+        cx.client.trusted_peer = true;
+        cx.client.trusted_hops = walk.entries.saturating_sub(1);
+        Verdict::Next
+    }
+}
+
+/// Writes the believed part of Forwarded as X-Forwarded-For, which is what upstreams are told.
+fn translate(req: &mut Head, entries: u16) {
+    let hops = forwarded_from_right(req.get_all(Name::Forwarded)).take(usize::from(entries));
+    let mut believed: Vec<String> = hops.flatten().map(|ip| ip.to_string()).collect();
+    believed.reverse();
+    req.remove_known(Name::XForwardedFor);
+    if !believed.is_empty() {
+        let put = req.set_known(Name::XForwardedFor, believed.join(", ").as_bytes());
+        debug_assert!(put.is_ok(), "addresses are a valid value");
+    }
+}
+
+/// The most hops that are walked; see [`wire::forwarded::MOST_HOPS`].
+const MAX_HOPS: u16 = wire::forwarded::MOST_HOPS as u16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filters::trial::{faults, Trial};
+    use serde_json::{json, Value};
+
+    /// Config, peer, field values, and: the client, trusted hops, whether the peer is trusted.
+    type Case<'a> = (Value, &'a str, &'a [&'a str], (&'a str, u16, bool));
+
+    fn run(case: &Case<'_>, field: &str) -> Trial {
+        let (config, peer, values, want) = case;
+        let mut trial = Trial::of("client_ip", config.clone());
+        trial.client = Client::new(format!("{peer}:1000").parse().expect("an address"));
+        for value in *values {
+            trial
+                .request
+                .add(field.as_bytes(), value.as_bytes())
+                .expect("a valid field");
+        }
+        assert!(matches!(trial.request(), Verdict::Next));
+        let got = (
+            trial.client.ip.to_string(),
+            trial.client.trusted_hops,
+            trial.client.trusted_peer,
+        );
+        assert_eq!(
+            (got.0.as_str(), got.1, got.2),
+            *want,
+            "{config} {peer} {values:?}"
+        );
+        trial
+    }
+
+    #[test]
+    fn the_rightmost_untrusted_address_is_the_client() {
+        let net = json!({ "trust": ["10.0.0.0/8", "2001:db8::/32"] });
+        let one = json!({ "hops": 1 });
+        let two = json!({ "hops": 2 });
+        let both = json!({ "trust": ["10.0.0.0/8"], "hops": 1 });
+        let long = vec!["10.0.0.1"; 200].join(",");
+        for case in [
+            (
+                net.clone(),
+                "192.0.2.1",
+                &["8.8.8.8"][..],
+                ("192.0.2.1", 0, false),
+            ),
+            (net.clone(), "10.0.0.1", &[], ("10.0.0.1", 0, true)),
+            (
+                net.clone(),
+                "[::ffff:10.0.0.1]",
+                &["8.8.8.8"],
+                ("8.8.8.8", 0, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &["1.1.1.1, 8.8.8.8"],
+                ("8.8.8.8", 0, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &["1.1.1.1", "8.8.8.8, 10.0.0.9"],
+                ("8.8.8.8", 1, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &["10.0.0.3,10.0.0.2"],
+                ("10.0.0.3", 1, true),
+            ),
+            (
+                net.clone(),
+                "[2001:db8::1]",
+                &["[2001:db9::7]:443"],
+                ("2001:db9::7", 0, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &["::ffff:8.8.8.8"],
+                ("8.8.8.8", 0, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &["8.8.8.8, junk, 10.0.0.9"],
+                ("10.0.0.9", 0, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &["8.8.8.8, unknown"],
+                ("10.0.0.1", 0, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &["8.8.8.8,"],
+                ("10.0.0.1", 0, true),
+            ),
+            (
+                net.clone(),
+                "10.0.0.1",
+                &[long.as_str()],
+                ("10.0.0.1", 63, true),
+            ),
+            (
+                one.clone(),
+                "192.0.2.1",
+                &["1.1.1.1, 8.8.8.8"],
+                ("8.8.8.8", 0, true),
+            ),
+            (
+                two,
+                "192.0.2.1",
+                &["1.1.1.1, 8.8.8.8"],
+                ("1.1.1.1", 1, true),
+            ),
+            (
+                both.clone(),
+                "10.0.0.1",
+                &["1.1.1.1, 10.0.0.2"],
+                ("10.0.0.2", 0, true),
+            ),
+            (both, "192.0.2.1", &["1.1.1.1"], ("192.0.2.1", 0, false)),
+        ] {
+            run(&case, "X-Forwarded-For");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_where_it_is_named_and_passed_on_as_x_forwarded_for() {
+        let net = json!({ "trust": ["10.0.0.0/8"], "header": "forwarded" });
+        for (value, want, xff) in [
+            (
+                "for=1.1.1.1, for=8.8.8.8;proto=https, for=10.0.0.2",
+                ("8.8.8.8", 1, true),
+                Some("8.8.8.8, 10.0.0.2"),
+            ),
+            (
+                "for=\"[2001:db8::1]:8080\"",
+                ("2001:db8::1", 0, true),
+                Some("2001:db8::1"),
+            ),
+            ("for=8.8.8.8, for=_hidden", ("10.0.0.1", 0, true), None),
+        ] {
+            let trial = run(&(net.clone(), "10.0.0.1", &[value], want), "Forwarded");
+            assert_eq!(
+                trial.request.get(Name::XForwardedFor),
+                xff.map(str::as_bytes),
+                "{value}"
+            );
+            assert_eq!(trial.request.get(Name::Forwarded), None);
+        }
+    }
+
+    #[test]
+    fn what_no_trusted_hop_vetted_is_not_passed_on() {
+        let net = json!({ "trust": ["10.0.0.0/8"] });
+        let trial = run(
+            &(net.clone(), "10.0.0.1", &["junk"], ("10.0.0.1", 0, true)),
+            "X-Forwarded-For",
+        );
+        assert_eq!(trial.request.get(Name::XForwardedFor), None);
+        let trial = run(
+            &(net, "10.0.0.1", &["for=8.8.8.8"], ("10.0.0.1", 0, true)),
+            "Forwarded",
+        );
+        assert_eq!(trial.request.get(Name::Forwarded), None);
+    }
+
+    #[test]
+    fn a_config_that_trusts_nobody_is_a_fault() {
+        for (config, at) in [
+            (json!({}), "trust"),
+            (json!({ "trust": [] }), "trust"),
+            (json!({ "hops": 0 }), "hops"),
+            (json!({ "hops": 65 }), "hops"),
+        ] {
+            assert_eq!(faults("client_ip", config.clone()), [at], "{config}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The filters, one file each. A feature is one name: the file, `use:` in the config, the section
+//! of the reference, the test, the metric label and the prefix of its reply codes.
+//!
+//! To add one: `cargo run -p xtask -- new-filter NAME`, which writes the module, the two lines
+//! below and the test.
+
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+use crate::config::{self, Fault};
+use crate::filter::Filter;
+use crate::snapshot::Shared;
+
+macro_rules! filters {
+    ($($name:ident => $filter:ident,)*) => {
+        /// Every filter's name, in the order of the alphabet.
+        pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+        /// Builds the filter called `name` from its object in the config. None if it has a fault,
+        /// which is then reported, or if no filter has this name.
+        pub fn build(name: &str, object: &Map<String, Value>, b: &mut Build<'_>) -> Option<Box<dyn Filter>> {
+            match name {
+                $(stringify!($name) => {
+                    let config = config::object::<$name::Config>(object, b.at, b.faults)?;
+                    Some(Box::new($name::$filter::build(config, b)?))
+                })*
+                _ => None,
+            }
+        }
+
+        /// The schema of every filter's config.
+        pub fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
+            vec![$((stringify!($name), generator.subschema_for::<$name::Config>())),*]
+        }
+    };
+}
+
+mod body_limit;
+mod client_ip;
+mod headers;
+mod rate_key;
+mod rate_limit;
+mod request_id;
+mod respond;
+mod rewrite;
+#[cfg(test)]
+mod trial;
+
+filters! {
+    body_limit => BodyLimit,
+    client_ip => ClientIp,
+    headers => Headers,
+    rate_limit => RateLimit,
+    request_id => RequestId,
+    respond => Respond,
+    rewrite => Rewrite,
+}
+
+/// What a filter is built from, beside its own config.
+pub struct Build<'a> {
+    /// Where it stands in the config: `routes[0].filters[1]`.
+    pub at: &'a str,
+    /// Its route's name.
+    pub route: &'a str,
+    /// Its place among the route's filters.
+    pub ordinal: usize,
+    /// What outlives a config; none while a config is only checked.
+    pub shared: Option<&'a Shared>,
+    /// Takes the faults that are found.
+    pub faults: &'a mut Vec<Fault>,
+}
+
+impl Build<'_> {
+    /// Reports a fault of one key of this filter.
+    pub fn fault(&mut self, key: &str, why: impl Into<String>, fix: impl Into<String>) {
+        self.faults.push(Fault::new(format!("{}.{key}", self.at), why, fix));
+    }
+}

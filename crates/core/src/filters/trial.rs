@@ -1,0 +1,181 @@
+//! For the filters' own tests: one filter, one request, no engine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use wire::{Framing, Head};
+
+use super::{build, Build};
+use crate::config::{self, Fault};
+use crate::engine::Acts;
+use crate::filter::{Client, Cx, Filter, Slot, Verdict};
+use crate::snapshot::{Shared, Snapshot};
+use crate::Nanos;
+
+/// A context over the fields of a trial, so that its heads stay free.
+macro_rules! cx {
+    ($trial:expr) => {
+        Cx {
+            now: $trial.now,
+            unix: 0,
+            rng: &mut $trial.rng,
+            snapshot: &$trial.snapshot,
+            route: 0,
+            client: &mut $trial.client,
+            framing: $trial.framing,
+            slot: &mut $trial.slot,
+            filter: 0,
+            acts: &mut $trial.acts,
+        }
+    };
+}
+
+/// A filter, and the one request that it is shown.
+pub(crate) struct Trial {
+    pub(crate) filter: Box<dyn Filter>,
+    pub(crate) now: Nanos,
+    pub(crate) client: Client,
+    pub(crate) framing: Framing,
+    pub(crate) request: Head,
+    pub(crate) response: Head,
+    pub(crate) acts: Acts,
+    pub(crate) snapshot: Snapshot,
+    slot: Slot,
+    rng: algo::Rng,
+    shared: Shared,
+}
+
+impl Trial {
+    /// The filter called `name`, of this config, before `GET /`.
+    pub(crate) fn of(name: &str, config: Value) -> Self {
+        let shared = Shared::new(7);
+        let mut faults = Vec::new();
+        let filter = made(name, &config, Some(&shared), &mut faults);
+        let mut request = Head::new();
+        request.start_request(b"GET", b"/", b"example.com");
+        let mut response = Head::new();
+        response.start_response(200);
+        Self {
+            filter: filter.unwrap_or_else(|| panic!("{name} {config}: {faults:?}")),
+            now: 0,
+            client: Client::new(std::net::SocketAddr::from(([192, 0, 2, 1], 1000))),
+            framing: Framing::None,
+            request,
+            response,
+            acts: Acts::default(),
+            snapshot: empty(&shared),
+            slot: Slot::default(),
+            rng: algo::Rng::new(1),
+            shared,
+        }
+    }
+
+    /// As a reload does: another filter in the same place, with what outlives a config.
+    pub(crate) fn rebuild(&mut self, name: &str, config: Value) {
+        let mut faults = Vec::new();
+        let filter = made(name, &config, Some(&self.shared), &mut faults);
+        self.filter = filter.unwrap_or_else(|| panic!("{name} {config}: {faults:?}"));
+    }
+
+    /// Shows the filter the request, if it wants it.
+    pub(crate) fn request(&mut self) -> Verdict {
+        let mut cx = cx!(self);
+        if !self.filter.needs().request {
+            return Verdict::Next;
+        }
+        self.filter.on_request(&mut cx, &mut self.request)
+    }
+
+    /// Shows the filter the response, if it wants it.
+    pub(crate) fn respond(&mut self) -> Verdict {
+        let mut cx = cx!(self);
+        if !self.filter.needs().response {
+            return Verdict::Next;
+        }
+        self.filter
+            .on_response(&mut cx, &self.request, &mut self.response)
+    }
+
+    /// The head that the client gets after this verdict: the filter's reply, or the response that
+    /// it has seen.
+    pub(crate) fn answered(&mut self, verdict: Verdict) -> Head {
+        let mut head = Head::new();
+        match verdict {
+            Verdict::Next => {
+                let before = self.response.clone();
+                assert!(matches!(self.respond(), Verdict::Next));
+                std::mem::replace(&mut self.response, before)
+            }
+            Verdict::Reply(reply) => {
+                reply.write(&mut head, &mut Vec::new());
+                head
+            }
+            Verdict::Ask(ask) => panic!("{ask:?}"),
+        }
+    }
+
+    /// The status of a reply.
+    pub(crate) fn status_of(verdict: Verdict) -> Option<u16> {
+        match verdict {
+            Verdict::Reply(reply) => Some(reply.status),
+            Verdict::Next | Verdict::Ask(_) => None,
+        }
+    }
+
+    /// How many of `n` equal requests `filter` lets pass.
+    pub(crate) fn admitted_by(filter: &dyn Filter, n: usize) -> usize {
+        let mut trial = Self::of("respond", serde_json::json!({}));
+        let mut head = trial.request.clone();
+        (0..n)
+            .filter(|_| matches!(filter.on_request(&mut cx!(trial), &mut head), Verdict::Next))
+            .count()
+    }
+
+    /// `name: value` of all fields.
+    pub(crate) fn fields(head: &Head) -> Vec<String> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        head.fields()
+            .map(|(n, v)| format!("{}: {}", text(n), text(v)))
+            .collect()
+    }
+}
+
+/// A snapshot without routes: filters look at its router only.
+fn empty(shared: &Shared) -> Snapshot {
+    let text = r#"{ "listeners": [{ "name": "web", "bind": "127.0.0.1:0" }] }"#;
+    let config = config::parse(text).unwrap_or_else(|f| panic!("{f:?}"));
+    Snapshot::compile(Arc::new(config), 1, &HashMap::new(), shared)
+        .unwrap_or_else(|f| panic!("{f:?}"))
+}
+
+/// Where the faults of this config are.
+pub(crate) fn faults(name: &str, config: Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    let built = made(name, &config, None, &mut faults);
+    assert_eq!(built.is_some(), faults.is_empty(), "{config}");
+    for fault in &faults {
+        assert!(!fault.why.is_empty() && !fault.fix.is_empty(), "{fault:?}");
+    }
+    faults
+        .into_iter()
+        .map(|f| f.path.trim_start_matches("f.").to_owned())
+        .collect()
+}
+
+fn made(
+    name: &str,
+    config: &Value,
+    shared: Option<&Shared>,
+    faults: &mut Vec<Fault>,
+) -> Option<Box<dyn Filter>> {
+    let object = config.as_object().expect("an object");
+    let mut b = Build {
+        at: "f",
+        route: "r",
+        ordinal: 0,
+        shared,
+        faults,
+    };
+    build(name, object, &mut b)
+}

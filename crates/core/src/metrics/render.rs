@@ -1,0 +1,527 @@
+//! Shows the counters of all threads, summed, as JSON.
+//!
+//! Labels are names of the config and words of the program's own: never what a client sent.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{
+    Codes, ListenerCounters, ProcessCounters, RouteCounters, ShardCounters, UpstreamCounters,
+    BUCKETS, OTHER,
+};
+
+/// Names and their meters; meter 0 is for all others and need not be named.
+pub type Names = Vec<(Box<str>, u32)>;
+
+/// Which name has which meter.
+#[derive(Clone, Debug, Default)]
+pub struct Meters {
+    /// Of routes; see [`crate::snapshot::Shared::meters`].
+    pub routes: Names,
+    /// Of upstreams.
+    pub upstreams: Names,
+    /// Of listeners.
+    pub listeners: Names,
+}
+
+/// All metrics as JSON: `[{name, type, help, values: [{labels, value}]}]`, and for a histogram
+/// `values: [{labels, buckets: [[le, count]], sum, count}]` with buckets that add up (`le` is a text).
+pub fn render(shards: &[Arc<ShardCounters>], process: &ProcessCounters, meters: &Meters) -> String {
+    let mut all: Vec<Metric> = Vec::new();
+    for (name, help, read) in ROUTE_METRICS {
+        all.push(per_name(
+            name,
+            help,
+            "route",
+            &meters.routes,
+            shards,
+            |s, m| s.routes.peek(m).map(read),
+        ));
+    }
+    all.push(requests(shards, &meters.routes));
+    all.push(durations(shards, &meters.routes));
+    for (name, help, read) in UPSTREAM_METRICS {
+        all.push(per_name(
+            name,
+            help,
+            "upstream",
+            &meters.upstreams,
+            shards,
+            |s, m| s.upstreams.peek(m).map(read),
+        ));
+    }
+    for (name, help, read) in LISTENER_METRICS {
+        all.push(per_name(
+            name,
+            help,
+            "listener",
+            &meters.listeners,
+            shards,
+            |s, m| s.listeners.peek(m).map(read),
+        ));
+    }
+    all.push(active(shards, &meters.listeners));
+    all.push(codes(
+        "ironsluice_replies_total",
+        "Replies of the gateway's own, by code.",
+        shards,
+        |s| &s.replies,
+    ));
+    let help = "Requests refused because they had no single meaning, by code.";
+    all.push(codes("ironsluice_bad_requests_total", help, shards, |s| {
+        &s.bad_requests
+    }));
+    let sum =
+        |read: fn(&ShardCounters) -> &AtomicU64| shards.iter().map(|s| read(s).load(Relaxed)).sum();
+    all.push(single(
+        "ironsluice_panics_total",
+        "counter",
+        "Faults of the gateway that were caught.",
+        sum(|s| &s.panics),
+    ));
+    let help = "Access log lines dropped because the disk was slow.";
+    all.push(single(
+        "ironsluice_access_log_dropped_total",
+        "counter",
+        help,
+        sum(|s| &s.access_log_dropped),
+    ));
+    all.push(reloads(process));
+    let help = "The revision of the config in force.";
+    all.push(single(
+        "ironsluice_config_revision",
+        "gauge",
+        help,
+        process.revision.load(Relaxed),
+    ));
+    // Numbers and text always serialise.
+    serde_json::to_string(&all).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Metric {
+    name: &'static str,
+    r#type: &'static str,
+    help: &'static str,
+    values: Vec<Sample>,
+}
+
+#[derive(Serialize)]
+struct Sample {
+    labels: Labels,
+    #[serde(flatten)]
+    value: Value,
+}
+
+type Labels = BTreeMap<&'static str, String>;
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value {
+    Number {
+        value: u64,
+    },
+    Histogram {
+        buckets: Vec<(&'static str, u64)>,
+        sum: f64,
+        count: u64,
+    },
+}
+
+type Read<T> = fn(&T) -> &AtomicU64;
+
+const ROUTE_METRICS: [(&str, &str, Read<RouteCounters>); 2] = [
+    (
+        "ironsluice_request_body_bytes_total",
+        "Body bytes received from clients.",
+        |r| &r.received,
+    ),
+    (
+        "ironsluice_response_body_bytes_total",
+        "Body bytes sent to clients.",
+        |r| &r.sent,
+    ),
+];
+
+const UPSTREAM_METRICS: [(&str, &str, Read<UpstreamCounters>); 8] = [
+    (
+        "ironsluice_upstream_connects_total",
+        "Connections opened to endpoints.",
+        |u| &u.connects,
+    ),
+    (
+        "ironsluice_upstream_reuses_total",
+        "Requests sent on a kept connection.",
+        |u| &u.reuses,
+    ),
+    (
+        "ironsluice_upstream_refused_total",
+        "Connections that endpoints refused.",
+        |u| &u.refused,
+    ),
+    (
+        "ironsluice_upstream_connect_timeouts_total",
+        "Connections not accepted in time.",
+        |u| &u.connect_timeouts,
+    ),
+    (
+        "ironsluice_upstream_response_timeouts_total",
+        "Responses that did not come in time.",
+        |u| &u.response_timeouts,
+    ),
+    (
+        "ironsluice_upstream_resets_total",
+        "Connections that ended before a response was whole.",
+        |u| &u.resets,
+    ),
+    (
+        "ironsluice_upstream_bad_responses_total",
+        "Responses without a meaning.",
+        |u| &u.bad_responses,
+    ),
+    (
+        "ironsluice_upstream_retries_total",
+        "Requests sent again.",
+        |u| &u.retries,
+    ),
+];
+
+const LISTENER_METRICS: [(&str, &str, Read<ListenerCounters>); 2] = [
+    (
+        "ironsluice_connections_accepted_total",
+        "Connections accepted.",
+        |l| &l.accepted,
+    ),
+    (
+        "ironsluice_connections_refused_total",
+        "Connections closed at once because a limit was reached.",
+        |l| &l.refused,
+    ),
+];
+
+/// The meters to show, the one for all others first if anything was counted there.
+fn named<'a, T>(
+    names: &'a Names,
+    shards: &[Arc<ShardCounters>],
+    peek: impl Fn(&ShardCounters) -> Option<&T> + 'a,
+    used: impl Fn(&T) -> bool + 'a,
+) -> Vec<(&'a str, u32)> {
+    let other = shards.iter().filter_map(|s| peek(s)).any(used);
+    let mut shown: Vec<(&str, u32)> = names
+        .iter()
+        .map(|(n, m)| (&**n, *m))
+        .filter(|(_, m)| *m != 0)
+        .collect();
+    shown.sort_unstable();
+    if other {
+        shown.insert(0, (OTHER, 0));
+    }
+    shown
+}
+
+fn per_name(
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    names: &Names,
+    shards: &[Arc<ShardCounters>],
+    read: impl Fn(&ShardCounters, u32) -> Option<&AtomicU64>,
+) -> Metric {
+    let used = |n: &AtomicU64| n.load(Relaxed) > 0;
+    let values = named(names, shards, |s| read(s, 0), used)
+        .into_iter()
+        .map(|(text, meter)| {
+            let value = shards
+                .iter()
+                .filter_map(|s| read(s, meter))
+                .map(|n| n.load(Relaxed))
+                .sum();
+            Sample {
+                labels: Labels::from([(label, text.to_owned())]),
+                value: Value::Number { value },
+            }
+        })
+        .collect();
+    Metric {
+        name,
+        r#type: "counter",
+        help,
+        values,
+    }
+}
+
+fn requests(shards: &[Arc<ShardCounters>], routes: &Names) -> Metric {
+    let mut values = Vec::new();
+    for (text, meter) in named(routes, shards, |s| s.routes.peek(0), RouteCounters::used) {
+        for (class, label) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().enumerate() {
+            let of = |s: &Arc<ShardCounters>| {
+                s.routes.peek(meter).map(|r| r.classes[class].load(Relaxed))
+            };
+            let value = shards.iter().filter_map(of).sum();
+            let labels = Labels::from([("route", text.to_owned()), ("class", label.to_owned())]);
+            values.push(Sample {
+                labels,
+                value: Value::Number { value },
+            });
+        }
+    }
+    Metric {
+        name: "ironsluice_requests_total",
+        r#type: "counter",
+        help: "Requests that have ended.",
+        values,
+    }
+}
+
+fn durations(shards: &[Arc<ShardCounters>], routes: &Names) -> Metric {
+    let mut values = Vec::new();
+    for (text, meter) in named(routes, shards, |s| s.routes.peek(0), RouteCounters::used) {
+        let mut counts = [0u64; BUCKETS.len() + 1];
+        let mut sum = 0u64;
+        for route in shards.iter().filter_map(|s| s.routes.peek(meter)) {
+            counts
+                .iter_mut()
+                .zip(&route.took)
+                .for_each(|(c, n)| *c += n.load(Relaxed));
+            sum = sum.wrapping_add(route.took_sum.load(Relaxed));
+        }
+        let mut count = 0;
+        let ends = BUCKETS.iter().map(|(_, le)| *le).chain(["+Inf"]);
+        let buckets = ends
+            .zip(counts)
+            .map(|(le, n)| {
+                count += n;
+                (le, count)
+            })
+            .collect();
+        let value = Value::Histogram {
+            buckets,
+            sum: sum as f64 / 1e9,
+            count,
+        };
+        values.push(Sample {
+            labels: Labels::from([("route", text.to_owned())]),
+            value,
+        });
+    }
+    let help = "From a request's first byte to its response's last.";
+    Metric {
+        name: "ironsluice_request_duration_seconds",
+        r#type: "histogram",
+        help,
+        values,
+    }
+}
+
+impl RouteCounters {
+    fn used(&self) -> bool {
+        self.classes.iter().any(|c| c.load(Relaxed) > 0)
+    }
+}
+
+/// A connection may be counted as closed on another look than it was accepted: never below zero.
+fn active(shards: &[Arc<ShardCounters>], listeners: &Names) -> Metric {
+    let used = |l: &ListenerCounters| l.accepted.load(Relaxed) > 0;
+    let values = named(listeners, shards, |s| s.listeners.peek(0), used)
+        .into_iter()
+        .map(|(text, meter)| {
+            let of = |s: &Arc<ShardCounters>| {
+                let l = s.listeners.peek(meter)?;
+                let closed = l.closed.load(Relaxed);
+                Some(l.accepted.load(Relaxed).saturating_sub(closed))
+            };
+            let value = shards.iter().filter_map(of).sum();
+            Sample {
+                labels: Labels::from([("listener", text.to_owned())]),
+                value: Value::Number { value },
+            }
+        })
+        .collect();
+    Metric {
+        name: "ironsluice_connections_active",
+        r#type: "gauge",
+        help: "Connections open now.",
+        values,
+    }
+}
+
+fn codes(
+    name: &'static str,
+    help: &'static str,
+    shards: &[Arc<ShardCounters>],
+    read: fn(&ShardCounters) -> &Codes,
+) -> Metric {
+    let mut sums = BTreeMap::<&str, u64>::new();
+    for (code, n) in shards.iter().flat_map(|s| read(s).all()) {
+        *sums.entry(code).or_default() += n;
+    }
+    let sample = |(code, value): (&str, u64)| Sample {
+        labels: Labels::from([("code", code.to_owned())]),
+        value: Value::Number { value },
+    };
+    Metric {
+        name,
+        r#type: "counter",
+        help,
+        values: sums.into_iter().map(sample).collect(),
+    }
+}
+
+fn reloads(process: &ProcessCounters) -> Metric {
+    let sample = |result: &str, n: &AtomicU64| Sample {
+        labels: Labels::from([("result", result.to_owned())]),
+        value: Value::Number {
+            value: n.load(Relaxed),
+        },
+    };
+    let values = vec![
+        sample("ok", &process.reloads),
+        sample("refused", &process.reloads_refused),
+    ];
+    Metric {
+        name: "ironsluice_config_reloads_total",
+        r#type: "counter",
+        help: "Configs given, by what became of them.",
+        values,
+    }
+}
+
+fn single(name: &'static str, r#type: &'static str, help: &'static str, value: u64) -> Metric {
+    Metric {
+        name,
+        r#type,
+        help,
+        values: vec![Sample {
+            labels: Labels::new(),
+            value: Value::Number { value },
+        }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Outcome;
+    use crate::forward::Failure;
+    use crate::metrics::MS;
+    use crate::snapshot::MAX_METERS;
+    use crate::Nanos;
+
+    fn outcome(status: u16, took: Nanos) -> Outcome {
+        Outcome {
+            status,
+            received: 10,
+            sent: 20,
+            took,
+            complete: true,
+        }
+    }
+
+    fn names(of: &[&str]) -> Names {
+        of.iter().zip(1..).map(|(n, m)| ((*n).into(), m)).collect()
+    }
+
+    fn rendered(shards: &[Arc<ShardCounters>], meters: &Meters) -> serde_json::Value {
+        let text = render(shards, &ProcessCounters::default(), meters);
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    fn metric<'a>(all: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+        all.as_array()
+            .and_then(|a| a.iter().find(|m| m["name"] == name))
+            .expect(name)
+    }
+
+    #[test]
+    fn threads_are_summed_by_name() {
+        let shards = [
+            Arc::new(ShardCounters::default()),
+            Arc::new(ShardCounters::default()),
+        ];
+        shards[0].route(1).done(&outcome(200, 1));
+        shards[1].route(1).done(&outcome(204, 1));
+        shards[1].route(2).done(&outcome(499, 1));
+        shards[1].route(MAX_METERS + 7).done(&outcome(404, 1));
+        shards[0].listener(1).accepted.store(5, Relaxed);
+        shards[0].listener(1).closed.store(2, Relaxed);
+        shards[1].upstream(1).failed(Failure::Refused);
+        let meters = Meters {
+            routes: names(&["a", "b"]),
+            upstreams: names(&["u"]),
+            listeners: names(&["web"]),
+        };
+        let all = rendered(&shards, &meters);
+        let seen: Vec<String> = metric(&all, "ironsluice_requests_total")["values"]
+            .as_array()
+            .expect("values")
+            .iter()
+            .filter(|v| v["value"] != 0)
+            .map(|v| format!("{}", v))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                r#"{"labels":{"class":"4xx","route":"_other"},"value":1}"#,
+                r#"{"labels":{"class":"2xx","route":"a"},"value":2}"#,
+                r#"{"labels":{"class":"4xx","route":"b"},"value":1}"#,
+            ]
+        );
+        assert_eq!(
+            metric(&all, "ironsluice_request_body_bytes_total")["values"][1]["value"],
+            20
+        );
+        assert_eq!(
+            metric(&all, "ironsluice_connections_active")["values"][0]["value"],
+            3
+        );
+        assert_eq!(
+            metric(&all, "ironsluice_upstream_refused_total")["values"][0]["value"],
+            1
+        );
+    }
+
+    #[test]
+    fn a_duration_falls_into_the_bucket_that_holds_it_and_all_above() {
+        for (took, from) in [
+            (0, 0),
+            (5 * MS, 0),
+            (5 * MS + 1, 1),
+            (MS * 1000, 9),
+            (MS * 10_001, 14),
+        ] {
+            let shards = [Arc::new(ShardCounters::default())];
+            shards[0].route(1).done(&outcome(200, took));
+            let meters = Meters {
+                routes: names(&["a"]),
+                ..Meters::default()
+            };
+            let all = rendered(&shards, &meters);
+            let value = &metric(&all, "ironsluice_request_duration_seconds")["values"][0];
+            let buckets = value["buckets"].as_array().expect("buckets");
+            assert_eq!(buckets.len(), 15);
+            assert_eq!(buckets.iter().position(|b| b[1] == 1), Some(from), "{took}");
+            assert_eq!(buckets[14], serde_json::json!(["+Inf", 1]));
+            assert_eq!(value["count"], 1);
+            assert_eq!(value["sum"], took as f64 / 1e9);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_in_the_manner_of_prometheus() {
+        let all = rendered(&[], &Meters::default());
+        let mut seen = std::collections::BTreeSet::new();
+        for m in all.as_array().expect("a list") {
+            let name = m["name"].as_str().expect("a name");
+            assert!(seen.insert(name.to_owned()), "{name} twice");
+            assert!(name.starts_with("ironsluice_"), "{name}");
+            assert_eq!(m["type"] == "counter", name.ends_with("_total"), "{name}");
+            assert!(
+                m["help"].as_str().is_some_and(|h| h.ends_with('.')),
+                "{name}"
+            );
+        }
+    }
+}
