@@ -1,0 +1,182 @@
+//! The connections of one thread: a slab whose places are named by index and generation.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use gateway_core::snapshot::Live;
+
+use crate::http1::Txn;
+use crate::poll::Event;
+
+/// One descriptor that is watched.
+pub(crate) struct Conn {
+    fd: Option<OwnedFd>,
+    generation: u32,
+    /// There may be something to receive.
+    pub readable: bool,
+    /// There may be room to send.
+    pub writable: bool,
+    /// The peer has finished sending.
+    pub read_closed: bool,
+    /// It waits in the list of those that go on in the next tick.
+    pub queued: bool,
+    pub role: Role,
+}
+
+/// What a descriptor is for.
+pub(crate) enum Role {
+    Free { next: u32 },
+    Wake,
+    Listener { slot: u16 },
+    Client(Client),
+    Upstream(Up),
+}
+
+/// A client's connection. Between requests it holds nothing but this.
+pub(crate) struct Client {
+    pub peer: SocketAddr,
+    pub listener: u16,
+    pub requests: u32,
+    /// The request on its way.
+    pub txn: Option<Box<Txn>>,
+}
+
+/// A connection to an upstream's endpoint.
+pub(crate) struct Up {
+    pub live: Arc<Live>,
+    /// Whose request it carries; [`NONE`] while it is idle.
+    pub client: u32,
+    pub connecting: bool,
+    /// It has carried a request before.
+    pub reused: bool,
+    pub requests: u32,
+    /// When it was made.
+    pub born: u64,
+    /// Its neighbours in the pool.
+    pub newer: u32,
+    pub older: u32,
+}
+
+/// All descriptors of one thread.
+pub(crate) struct Conns {
+    all: Vec<Conn>,
+    free: u32,
+    live: usize,
+}
+
+impl Conns {
+    pub fn new() -> Self {
+        Self { all: Vec::new(), free: NONE, live: 0 }
+    }
+
+    /// Takes a place for `fd`. Its flags say "try": nothing is known of it yet.
+    pub fn insert(&mut self, fd: OwnedFd, role: Role) -> u32 {
+        self.live += 1;
+        let conn = |generation| Conn {
+            fd: Some(fd),
+            generation,
+            readable: false,
+            writable: true,
+            read_closed: false,
+            queued: false,
+            role,
+        };
+        if self.free == NONE {
+            self.all.push(conn(0));
+            return self.all.len() as u32 - 1;
+        }
+        let i = self.free;
+        let place = &mut self.all[i as usize];
+        if let Role::Free { next } = place.role {
+            self.free = next;
+        }
+        let generation = place.generation;
+        *place = conn(generation);
+        i
+    }
+
+    /// Closes the descriptor and gives the place away.
+    pub fn remove(&mut self, i: u32) -> Role {
+        let place = &mut self.all[i as usize];
+        place.fd = None;
+        place.generation = place.generation.wrapping_add(1);
+        let role = std::mem::replace(&mut place.role, Role::Free { next: self.free });
+        self.free = i;
+        self.live -= 1;
+        role
+    }
+
+    /// The name under which readiness of `i` is reported.
+    pub fn token(&self, i: u32) -> u64 {
+        u64::from(self.all[i as usize].generation) << 32 | u64::from(i)
+    }
+
+    /// The place a token names, unless it has been given away since.
+    pub fn of_token(&self, token: u64) -> Option<u32> {
+        let i = token as u32;
+        let conn = self.all.get(i as usize)?;
+        (u64::from(conn.generation) == token >> 32 && conn.fd.is_some()).then_some(i)
+    }
+
+    /// Places in use: connections, listeners and the waker.
+    pub fn len(&self) -> usize {
+        self.live
+    }
+
+    /// All places in use.
+    pub fn indices(&self) -> Vec<u32> {
+        (0..self.all.len() as u32).filter(|i| self.all[*i as usize].fd.is_some()).collect()
+    }
+
+    pub fn fd(&self, i: u32) -> RawFd {
+        self.all[i as usize].fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    pub fn client(&mut self, i: u32) -> Option<&mut Client> {
+        match self.all.get_mut(i as usize).map(|c| &mut c.role) {
+            Some(Role::Client(c)) => Some(c),
+            _ => None,
+        }
+    }
+
+    pub fn up(&mut self, i: u32) -> Option<&mut Up> {
+        match self.all.get_mut(i as usize).map(|c| &mut c.role) {
+            Some(Role::Upstream(u)) => Some(u),
+            _ => None,
+        }
+    }
+}
+
+impl std::ops::Index<u32> for Conns {
+    type Output = Conn;
+    fn index(&self, i: u32) -> &Conn {
+        &self.all[i as usize]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Conns {
+    fn index_mut(&mut self, i: u32) -> &mut Conn {
+        &mut self.all[i as usize]
+    }
+}
+
+impl Conn {
+    /// Takes note of what became ready.
+    pub fn note(&mut self, e: Event) {
+        self.readable |= e.readable || e.read_closed || e.closed;
+        self.writable |= e.writable || e.closed;
+        self.read_closed |= e.read_closed || e.closed;
+    }
+
+    /// Takes note of a receive: a short one says that there is no more for now, unless the end is
+    /// near, which no later event would tell.
+    pub fn received(&mut self, n: usize, of: usize) {
+        if n < of && !self.read_closed {
+            self.readable = false;
+        }
+    }
+}
+
+/// No place.
+pub(crate) const NONE: u32 = u32::MAX;

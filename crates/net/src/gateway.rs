@@ -1,0 +1,318 @@
+//! A gateway: its shards, and what is asked of it from outside their threads.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gateway_core::config::{Config, Fault, Workers};
+use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
+use gateway_core::snapshot::{Shared, Snapshot};
+
+use crate::listener::Binding;
+use crate::log::{check_sink, Files, Lines};
+use crate::mailbox::{Mail, Mailbox};
+use crate::poll;
+use crate::shard::Shard;
+
+/// A running gateway. Dropping it ends it at once; [`Gateway::drain`] ends it in good order.
+pub struct Gateway {
+    shards: Vec<Handle>,
+    shared: Arc<Shared>,
+    process: ProcessCounters,
+    state: Mutex<State>,
+}
+
+struct Handle {
+    mailbox: Arc<Mailbox>,
+    counters: Arc<ShardCounters>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct State {
+    snapshot: Arc<Snapshot>,
+    resolved: HashMap<String, Vec<IpAddr>>,
+    addresses: Vec<(String, SocketAddr, SocketAddr)>,
+    draining: bool,
+}
+
+/// Why a gateway did not start, or a config was not published. What ran before still runs.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener's address cannot be had.
+    Bind {
+        /// The listener.
+        listener: String,
+        /// What it should be bound to.
+        address: SocketAddr,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The access log cannot be written.
+    Log(io::Error),
+    /// The config has faults that show only when its filters are built.
+    Config(Vec<Fault>),
+    /// The system gave no descriptor or thread.
+    System(io::Error),
+    /// The gateway is closing.
+    Closing,
+}
+
+impl StartError {
+    /// A word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Bind { .. } => "bind_failed",
+            Self::Log(_) => "access_log_failed",
+            Self::Config(_) => "config_invalid",
+            Self::System(_) => "system",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { listener, address, source } => {
+                let fix = match source.kind() {
+                    io::ErrorKind::AddrInUse => "another program listens there: stop it, or bind another port",
+                    io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: bind a higher one, or grant CAP_NET_BIND_SERVICE",
+                    io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
+                    _ => "check the address",
+                };
+                write!(f, "listener \"{listener}\" cannot listen on {address}: {source} ({fix})")
+            }
+            Self::Log(e) => write!(f, "the access log cannot be written: {e} (check access_log.to)"),
+            Self::Config(faults) => write!(f, "the config has {} fault(s)", faults.len()),
+            Self::System(e) => write!(f, "the system refused a descriptor or a thread: {e} (raise the limits)"),
+            Self::Closing => f.write_str("the gateway is closing"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Gateway {
+    /// Binds the listeners and starts the shards.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let count = match config.workers {
+            Workers::Auto => poll::cpus(),
+            Workers::Count(n) => n as usize,
+        };
+        let shared = Arc::new(Shared::new(poll::random()));
+        let resolved = HashMap::new();
+        let snapshot = Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
+        check_log(&snapshot)?;
+        let (addresses, bindings) = bind(&snapshot.config, &[], count)?;
+        let files = Arc::new(Files::default());
+        let mut shards = Vec::new();
+        for bindings in bindings {
+            shards.push(spawn(shards.len(), &snapshot, &files, bindings).map_err(StartError::System)?);
+        }
+        let mailboxes: Vec<_> = shards.iter().map(|s| s.mailbox.clone()).collect();
+        Mailbox::join(&mailboxes);
+        let process = ProcessCounters::default();
+        process.reloads.store(1, Relaxed);
+        process.revision.store(1, Relaxed);
+        let state = Mutex::new(State { snapshot, resolved, addresses, draining: false });
+        Ok(Self { shards, shared, process, state })
+    }
+
+    /// Where each listener is bound.
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.state().addresses.iter().map(|(name, _, at)| (name.clone(), *at)).collect()
+    }
+
+    /// Publishes another config. Connections stay; requests on their way finish under theirs.
+    ///
+    /// # Errors
+    /// [`StartError`]; the config in force stays.
+    pub fn reload(&self, config: Config) -> Result<u64, StartError> {
+        let published = self.publish(Arc::new(config));
+        let counter = if published.is_ok() { &self.process.reloads } else { &self.process.reloads_refused };
+        counter.fetch_add(1, Relaxed);
+        published
+    }
+
+    fn publish(&self, config: Arc<Config>) -> Result<u64, StartError> {
+        let mut state = self.state();
+        if state.draining {
+            return Err(StartError::Closing);
+        }
+        let revision = state.snapshot.revision + 1;
+        let snapshot = Snapshot::compile(config, revision, &state.resolved, &self.shared).map_err(StartError::Config)?;
+        let snapshot = Arc::new(snapshot);
+        check_log(&snapshot)?;
+        let (addresses, bindings) = bind(&snapshot.config, &state.addresses, self.shards.len())?;
+        for (shard, bindings) in self.shards.iter().zip(bindings) {
+            shard.mailbox.post(Mail::Publish(snapshot.clone(), bindings));
+        }
+        state.addresses = addresses;
+        state.snapshot = snapshot;
+        self.process.revision.store(revision, Relaxed);
+        self.shared.sweep();
+        Ok(revision)
+    }
+
+    /// Host names of endpoints, whose addresses [`Gateway::resolved`] wants to know.
+    pub fn hosts(&self) -> Vec<String> {
+        self.state().snapshot.config.hosts()
+    }
+
+    /// Says what a host name resolves to. An empty list keeps the last good one.
+    pub fn resolved(&self, host: &str, mut addresses: Vec<IpAddr>) {
+        addresses.sort_unstable();
+        addresses.dedup();
+        let mut state = self.state();
+        if addresses.is_empty() || state.resolved.get(host) == Some(&addresses) || state.draining {
+            return;
+        }
+        state.resolved.insert(host.to_owned(), addresses);
+        let (config, revision) = (state.snapshot.config.clone(), state.snapshot.revision);
+        // The config was compiled before: other addresses bring no new faults.
+        let Ok(snapshot) = Snapshot::compile(config, revision, &state.resolved, &self.shared) else { return };
+        state.snapshot = Arc::new(snapshot);
+        for shard in &self.shards {
+            shard.mailbox.post(Mail::Publish(state.snapshot.clone(), Vec::new()));
+        }
+    }
+
+    /// All counters, as JSON; see [`metrics::render`].
+    pub fn metrics_json(&self) -> String {
+        let counters: Vec<_> = self.shards.iter().map(|s| s.counters.clone()).collect();
+        metrics::render(&counters, &self.process, &self.shared.meters())
+    }
+
+    /// The upstreams and what is known of their endpoints, as JSON.
+    pub fn upstreams_json(&self) -> String {
+        self.state().snapshot.upstreams_json(poll::monotonic())
+    }
+
+    /// The revision in force.
+    pub fn revision(&self) -> u64 {
+        self.state().snapshot.revision
+    }
+
+    /// True while requests are welcome.
+    pub fn ready(&self) -> bool {
+        !self.state().draining
+    }
+
+    /// Opens log files again under their names, after they were moved away.
+    pub fn reopen_logs(&self) {
+        // All shards write to the same files: one is enough.
+        if let Some(shard) = self.shards.first() {
+            shard.mailbox.post(Mail::ReopenLog);
+        }
+    }
+
+    /// Stops accepting, lets requests finish, and ends. Blocks until then, or until the timeout has
+    /// passed and what is left was cut. True if nothing was cut.
+    pub fn drain(&self, timeout: Duration) -> bool {
+        self.state().draining = true;
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX / 2);
+        let by = poll::monotonic().saturating_add(nanos);
+        for shard in &self.shards {
+            shard.mailbox.post(Mail::Drain(by));
+        }
+        self.join();
+        poll::monotonic() < by
+    }
+
+    /// Ends at once.
+    pub fn close(&self) {
+        self.state().draining = true;
+        for shard in &self.shards {
+            shard.mailbox.post(Mail::Stop);
+        }
+        self.join();
+    }
+
+    fn join(&self) {
+        for shard in &self.shards {
+            let thread = shard.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(thread) = thread {
+                let _panicked = thread.join();
+            }
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn spawn(n: usize, snapshot: &Arc<Snapshot>, files: &Arc<Files>, bindings: Vec<Binding>) -> io::Result<Handle> {
+    let mailbox = Arc::new(Mailbox::new()?);
+    let counters = Arc::new(ShardCounters::default());
+    let lines = Lines::new(files.clone());
+    let (to_shard, given) = (mailbox.clone(), counters.clone());
+    let snapshot = snapshot.clone();
+    let (told, ready) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || {
+        let mut shard = match Shard::new(to_shard, snapshot.clone(), given, lines) {
+            Ok(shard) => shard,
+            Err(e) => return drop(told.send(Err(e))),
+        };
+        shard.lines.configure(&snapshot);
+        shard.listen(&snapshot, bindings);
+        let _gone = told.send(Ok(()));
+        drop(snapshot);
+        shard.run();
+    })?;
+    ready.recv().unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other)))?;
+    Ok(Handle { mailbox, counters, thread: Mutex::new(Some(thread)) })
+}
+
+type Bound = (Vec<(String, SocketAddr, SocketAddr)>, Vec<Vec<Binding>>);
+
+/// Sockets for the listeners that are new or moved, one each for every shard. `had` lists name,
+/// wished and real address of those that stand.
+fn bind(config: &Config, had: &[(String, SocketAddr, SocketAddr)], shards: usize) -> Result<Bound, StartError> {
+    let mut addresses = Vec::new();
+    let mut bindings: Vec<Vec<Binding>> = (0..shards).map(|_| Vec::new()).collect();
+    for l in &config.listeners {
+        let wish = l.bind.address();
+        let name = l.name.as_str().to_owned();
+        if let Some((_, _, at)) = had.iter().find(|(n, w, _)| *n == name && *w == wish) {
+            addresses.push((name, wish, *at));
+            continue;
+        }
+        let failed = |source| StartError::Bind { listener: name.clone(), address: wish, source };
+        // Our own listeners share their port; another program's must not be joined unawares.
+        let ours = had.iter().any(|(_, _, at)| *at == wish);
+        if !ours && poll::taken(wish) {
+            return Err(failed(io::Error::from(io::ErrorKind::AddrInUse)));
+        }
+        let mut at = wish;
+        for bindings in &mut bindings {
+            let fd = poll::listen(at, l.backlog.get() as i32).map_err(failed)?;
+            at = poll::local_address(&fd).map_err(failed)?;
+            bindings.push(Binding { name: name.clone(), address: at, fd });
+        }
+        addresses.push((name, wish, at));
+    }
+    Ok((addresses, bindings))
+}
+
+fn check_log(snapshot: &Snapshot) -> Result<(), StartError> {
+    match &snapshot.access_log {
+        Some((sink, _)) => check_sink(sink).map_err(StartError::Log),
+        None => Ok(()),
+    }
+}

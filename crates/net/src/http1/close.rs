@@ -1,0 +1,218 @@
+//! Ends: of a request, of a connection, and of patience.
+//!
+//! Closing a socket with unread input sends a reset that destroys the answer on its way. So a
+//! connection is shut for sending first, then read from for a while, within a bound, then closed.
+
+use gateway_core::filter::Outcome;
+use gateway_core::reply::Reply;
+
+use super::decide::DRAIN;
+use super::drive::Next;
+use super::txn::{Stage, Txn};
+use crate::poll::{self, Moved};
+use crate::meter::Count as _;
+use crate::shard::{env, Shard};
+
+impl Shard {
+    /// The response's last byte is made. What follows on the connection is decided here.
+    pub(super) fn finish(&mut self, i: u32, t: &mut Txn, complete: bool) -> Next {
+        self.done(i, t, complete);
+        let rest = !t.request.reader.is_done();
+        if t.flags.close {
+            return self.close_gently(i, t);
+        }
+        if rest {
+            t.stage = Stage::Draining;
+            t.drain_left = DRAIN;
+            return Next::Again;
+        }
+        self.next_request(i, t)
+    }
+
+    fn next_request(&mut self, i: u32, t: &mut Txn) -> Next {
+        t.next();
+        if t.input.is_empty() {
+            // The last of the batch: its answers go out now.
+            match self.flush(i, t) {
+                Ok(true) => {}
+                Ok(false) => return Next::Wait,
+                Err(next) => return next,
+            }
+            if !self.conns[i].readable {
+                return Next::Wait;
+            }
+        } else {
+            t.started = self.now;
+        }
+        Next::Again
+    }
+
+    /// Step 11, once a request.
+    pub(super) fn done(&mut self, i: u32, t: &mut Txn, complete: bool) {
+        if !t.flags.begun {
+            return;
+        }
+        t.flags.begun = false;
+        let outcome = Outcome {
+            status: if t.status == 0 { 499 } else { t.status },
+            received: t.request.read,
+            sent: t.response.written,
+            took: self.now.saturating_sub(t.started),
+            complete,
+        };
+        t.run.done(&mut env!(self), &outcome);
+        self.record(i, t, &outcome);
+        for effect in t.run.drain_effects() {
+            if let gateway_core::engine::Effect::Wake(key) = effect {
+                self.woken.push(key);
+            }
+        }
+    }
+
+    fn close_gently(&mut self, i: u32, t: &mut Txn) -> Next {
+        t.stage = Stage::Lingering;
+        t.drain_left = LINGER;
+        t.input.clear();
+        match self.flush(i, t) {
+            Ok(true) => self.shut(i, t),
+            Ok(false) => Next::Wait,
+            Err(next) => next,
+        }
+    }
+
+    fn shut(&mut self, i: u32, t: &mut Txn) -> Next {
+        t.flags.shut = true;
+        let done = t.request.reader.is_done();
+        if done && !self.conns[i].readable {
+            return Next::Close;
+        }
+        poll::finish(self.conns.fd(i));
+        self.wheel.set(i, self.now + LINGER_TIME);
+        Next::Again
+    }
+
+    /// Reads and forgets: the rest of a request's body, or all that comes before a close.
+    pub(super) fn throw_away(&mut self, i: u32, t: &mut Txn) -> Next {
+        match self.flush(i, t) {
+            Ok(true) => {}
+            Ok(false) => return Next::Wait,
+            Err(next) => return next,
+        }
+        if t.stage == Stage::Lingering && !t.flags.shut {
+            return self.shut(i, t);
+        }
+        loop {
+            if t.stage == Stage::Draining && !t.input.is_empty() {
+                let n = match t.request.skip(t.input.as_slice()) {
+                    Ok(n) => n,
+                    Err(_) => return self.close_gently(i, t),
+                };
+                t.drain_left = t.drain_left.saturating_sub(n as u32);
+                t.input.consume(n);
+                if t.request.reader.is_done() {
+                    return self.next_request(i, t);
+                }
+            }
+            if t.drain_left == 0 {
+                if t.stage == Stage::Draining {
+                    return self.close_gently(i, t);
+                }
+                return Next::Close;
+            }
+            match self.receive(i) {
+                Moved::Some(n) if t.stage == Stage::Draining => t.input.append(&self.scratch[..n]),
+                Moved::Some(n) => t.drain_left = t.drain_left.saturating_sub(n as u32),
+                Moved::Blocked => {
+                    if t.stage == Stage::Draining {
+                        self.stall_timer(i, t);
+                    }
+                    return Next::Wait;
+                }
+                Moved::End | Moved::Broken => return Next::Close,
+            }
+        }
+    }
+
+    /// The client must move within the stall timeout.
+    pub(super) fn stall_timer(&mut self, i: u32, t: &Txn) {
+        if t.stage == Stage::Head && t.out.is_empty() {
+            return;
+        }
+        let stall = self.listener_of(i).stall;
+        self.wheel.set(i, self.now + stall);
+    }
+
+    /// A client's deadline has passed.
+    pub(crate) fn client_deadline(&mut self, i: u32) {
+        let Some(client) = self.conns.client(i) else { return };
+        let Some(mut t) = client.txn.take() else {
+            // Idle for long enough.
+            self.close_client(i, None);
+            return;
+        };
+        if let Some(next) = self.asks_due(i, &mut t) {
+            self.resume(i, t, next);
+            return;
+        }
+        let next = match t.stage {
+            Stage::Head if t.out.is_empty() && t.input.len() > t.scan.skipped() => {
+                self.counters.bad_request("head_timeout");
+                t.flags.close = true;
+                t.flags.begun = true;
+                self.reply(i, &mut t, &Reply::problem(408, "head_timeout", "The request's head did not arrive in time."))
+            }
+            Stage::Asking => self.body_late(i, &mut t),
+            Stage::Awaiting if !t.flags.responding && !t.request.done => self.body_late(i, &mut t),
+            Stage::Connecting | Stage::Awaiting => Next::Wait,
+            Stage::Responding => Next::Reset,
+            _ => Next::Close,
+        };
+        self.resume(i, t, next);
+    }
+
+    fn body_late(&mut self, i: u32, t: &mut Txn) -> Next {
+        self.drop_upstream(t);
+        t.flags.close = true;
+        self.reply(i, t, &Reply::problem(408, "body_timeout", "The request's body did not arrive in time."))
+    }
+
+    /// Goes on with a transaction that was taken from its connection.
+    pub(crate) fn resume(&mut self, i: u32, t: Box<Txn>, next: Next) {
+        match next {
+            Next::Close => self.close_client(i, Some(t)),
+            Next::Reset => {
+                poll::reset_on_close(self.conns.fd(i));
+                self.close_client(i, Some(t));
+            }
+            _ => {
+                if let Some(client) = self.conns.client(i) {
+                    client.txn = Some(t);
+                }
+                if next != Next::Wait {
+                    self.drive(i);
+                }
+            }
+        }
+    }
+
+    /// Closes a client's connection, and what hangs on it.
+    pub(crate) fn close_client(&mut self, i: u32, t: Option<Box<Txn>>) {
+        if let Some(mut t) = t {
+            self.drop_upstream(&mut t);
+            self.done(i, &mut t, false);
+            t.input.clear();
+            t.out.clear();
+            self.recycle(t);
+        }
+        let slot = self.conns.client(i).map(|c| c.listener);
+        self.remove(i);
+        if let Some(slot) = slot {
+            self.left(slot);
+        }
+    }
+}
+
+/// A connection that is being closed is read from up to so many bytes,
+const LINGER: u32 = 256 << 10;
+/// and so long.
+const LINGER_TIME: u64 = 2_000_000_000;

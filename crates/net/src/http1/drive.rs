@@ -1,0 +1,162 @@
+//! Makes progress on one client connection: called after every event of either of its sides, it
+//! does what can be done without waiting, and says what becomes of the connection.
+
+use super::txn::{Stage, Txn};
+use crate::poll::{self, Moved};
+use crate::shard::Shard;
+
+/// What becomes of a connection after it was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Next {
+    /// There may be more to do at once.
+    Again,
+    /// It waits for an event or a deadline.
+    Wait,
+    /// It has had its share of this tick; it goes on in the next.
+    Later,
+    /// It is closed.
+    Close,
+    /// It is closed with a reset, so that nobody takes what was sent for the whole.
+    Reset,
+}
+
+impl Shard {
+    /// Drives the client connection `i`.
+    pub(crate) fn drive(&mut self, i: u32) {
+        let Some(client) = self.conns.client(i) else { return };
+        let mut t = match client.txn.take() {
+            Some(t) => t,
+            None if self.conns[i].readable => self.fresh_txn(i),
+            None => return,
+        };
+        // In sight of whoever catches a panic: see `Shard::rescue`.
+        self.driving = Some((i, t.flags.responding));
+        let mut requests = 0;
+        let next = loop {
+            let before = t.stage;
+            match self.advance(i, &mut t) {
+                Next::Again => {
+                    if before != Stage::Head && t.stage == Stage::Head {
+                        requests += 1;
+                        if requests >= REQUESTS_A_TICK {
+                            break Next::Later;
+                        }
+                    }
+                }
+                next => break next,
+            }
+        };
+        self.driving = None;
+        match next {
+            Next::Close | Next::Reset => {
+                if next == Next::Reset {
+                    poll::reset_on_close(self.conns.fd(i));
+                }
+                self.close_client(i, Some(t));
+            }
+            Next::Later => {
+                self.keep(i, t);
+                self.later(i);
+            }
+            _ => self.keep(i, t),
+        }
+    }
+
+    fn advance(&mut self, i: u32, t: &mut Txn) -> Next {
+        match t.stage {
+            Stage::Proxy => self.read_proxy_header(i, t),
+            Stage::Head => self.read_head(i, t),
+            Stage::Lingering | Stage::Draining => self.throw_away(i, t),
+            Stage::Tunnel => self.tunnel(i, t),
+            stage => {
+                if self.conns[i].read_closed {
+                    // As nginx and Envoy have it: a client that closes its side has gone away.
+                    return Next::Close;
+                }
+                match stage {
+                    Stage::Asking => self.collect_body(i, t),
+                    Stage::Connecting => Next::Wait,
+                    Stage::Awaiting => match self.send_request(i, t) {
+                        Next::Wait => self.read_response_head(i, t),
+                        next => next,
+                    },
+                    _ => self.exchange(i, t),
+                }
+            }
+        }
+    }
+
+    /// Both bodies at once: a response may begin before its request has ended.
+    fn exchange(&mut self, i: u32, t: &mut Txn) -> Next {
+        let up = if t.request.done || t.flags.up_deaf { Next::Wait } else { self.send_request(i, t) };
+        if !matches!(up, Next::Wait | Next::Later) {
+            return up;
+        }
+        match self.send_response(i, t) {
+            Next::Wait => up,
+            next => next,
+        }
+    }
+
+    /// Puts the transaction back, or away if the connection is idle.
+    fn keep(&mut self, i: u32, mut t: Box<Txn>) {
+        if t.is_idle() && !self.conns[i].readable {
+            self.recycle(t);
+            let idle = self.listener_of(i).idle;
+            self.wheel.set(i, self.now + idle);
+            return;
+        }
+        if t.is_idle() && t.started == 0 {
+            // Nothing of a request has come; something may be there.
+            t.started = 0;
+        }
+        if let Some(client) = self.conns.client(i) {
+            client.txn = Some(t);
+        }
+    }
+
+    /// Sends what waits for the client. True if all went out.
+    pub(super) fn flush(&mut self, i: u32, t: &mut Txn) -> Result<bool, Next> {
+        while !t.out.is_empty() {
+            if !self.conns[i].writable {
+                return Ok(false);
+            }
+            match poll::send(self.conns.fd(i), t.out.as_slice()) {
+                Moved::Some(n) => {
+                    if n < t.out.len() {
+                        self.conns[i].writable = false;
+                    }
+                    t.out.consume(n);
+                    self.stall_timer(i, t);
+                }
+                Moved::Blocked => self.conns[i].writable = false,
+                Moved::End | Moved::Broken => return Err(Next::Close),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Receives from the client into the thread's scratch. The bytes are `self.scratch[..n]`.
+    pub(super) fn receive(&mut self, i: u32) -> Moved {
+        if !self.conns[i].readable {
+            return Moved::Blocked;
+        }
+        let moved = poll::recv(self.conns.fd(i), &mut self.scratch);
+        match moved {
+            Moved::Some(n) => {
+                let of = self.scratch.len();
+                self.conns[i].received(n, of);
+            }
+            Moved::Blocked => self.conns[i].readable = false,
+            Moved::End | Moved::Broken => {
+                self.conns[i].readable = false;
+                self.conns[i].read_closed = true;
+            }
+        }
+        moved
+    }
+}
+
+/// Requests that one connection may begin before others have their turn.
+const REQUESTS_A_TICK: u32 = 16;

@@ -1,0 +1,176 @@
+//! Reads requests: the PROXY header where one must come, then one head after the other.
+
+use std::net::SocketAddr;
+
+use gateway_core::filter::Client;
+use gateway_core::reply::Reply;
+use wire::http1::Refusal;
+use wire::{Framing, Method};
+
+use super::drive::Next;
+use super::txn::{Stage, Txn};
+use crate::poll::Moved;
+use crate::meter::Count as _;
+use crate::shard::{env, Shard};
+
+impl Shard {
+    pub(super) fn read_head(&mut self, i: u32, t: &mut Txn) -> Next {
+        // Answers to earlier requests of the same batch go out together, but not without bound.
+        if t.out.len() > PIPELINED {
+            match self.flush(i, t) {
+                Ok(true) => {}
+                Ok(false) => return Next::Wait,
+                Err(next) => return next,
+            }
+        }
+        let limits = self.listener_of(i).limits;
+        if !t.input.is_empty() {
+            match t.scan.advance(t.input.as_slice(), &limits) {
+                Ok(Some(n)) => {
+                    let parsed = wire::parse_request(&t.input.as_slice()[..n], &limits, &mut t.run.exchange.request);
+                    t.input.consume(n);
+                    return self.begin(i, t, parsed);
+                }
+                Ok(None) => {}
+                Err(refusal) => return self.refuse(i, t, refusal),
+            }
+        }
+        match self.flush(i, t) {
+            Ok(true) => {}
+            Ok(false) if t.input.is_empty() => {}
+            Ok(false) => return Next::Wait,
+            Err(next) => return next,
+        }
+        let n = match self.receive(i) {
+            Moved::Some(n) => n,
+            Moved::Blocked => {
+                self.await_head(i, t);
+                return Next::Wait;
+            }
+            Moved::End | Moved::Broken => return Next::Close,
+        };
+        self.wait_begins(t);
+        if !t.input.is_empty() {
+            t.input.append(&self.scratch[..n]);
+            return Next::Again;
+        }
+        match t.scan.advance(&self.scratch[..n], &limits) {
+            Ok(Some(end)) => {
+                let parsed = wire::parse_request(&self.scratch[..end], &limits, &mut t.run.exchange.request);
+                t.input.append(&self.scratch[end..n]);
+                self.begin(i, t, parsed)
+            }
+            Ok(None) => {
+                t.input.append(&self.scratch[..n]);
+                if self.conns[i].readable {
+                    return Next::Again;
+                }
+                self.await_head(i, t);
+                Next::Wait
+            }
+            Err(refusal) => self.refuse(i, t, refusal),
+        }
+    }
+
+    fn wait_begins(&mut self, t: &mut Txn) {
+        if t.started == 0 {
+            t.started = self.now;
+        }
+    }
+
+    /// The head must be whole by its deadline, counted from its first byte; before that the
+    /// connection is idle. A stray line end is no beginning.
+    fn await_head(&mut self, i: u32, t: &mut Txn) {
+        let now = self.now;
+        let listener = self.listener_of(i);
+        let stray = t.input.len() == t.scan.skipped();
+        let deadline = if t.input.is_empty() || stray {
+            if t.out.is_empty() { now + listener.idle } else { now + listener.stall }
+        } else {
+            t.started + listener.head
+        };
+        self.wheel.set(i, deadline);
+    }
+
+    fn begin(&mut self, i: u32, t: &mut Txn, parsed: Result<wire::RequestInfo, Refusal>) -> Next {
+        let info = match parsed {
+            Ok(info) => info,
+            Err(refusal) => return self.refuse(i, t, refusal),
+        };
+        t.info = info;
+        t.flags.begun = true;
+        self.wait_begins(t);
+        let Some(client) = self.conns.client(i) else { return Next::Close };
+        client.requests += 1;
+        let (peer, slot, requests) = (client.peer, client.listener, client.requests);
+        let listener = &self.listeners[usize::from(slot)];
+        t.flags.close = !info.keep_alive || self.draining() || listener.retired
+            || (listener.requests > 0 && requests >= listener.requests);
+        let limits = listener.limits;
+        let (index, health) = (listener.index, listener.health);
+        t.request.begin(info.framing, &limits);
+        t.run.exchange.framing = info.framing;
+        self.wheel.clear(i);
+        match t.run.exchange.request.method() {
+            Method::Trace | Method::Connect => {
+                let reply = Reply::problem(405, "method_refused", "This method is not served here.").with("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+                return self.reply(i, t, &reply);
+            }
+            _ => {}
+        }
+        if health {
+            if let Some(reply) = self.health(&t.run.exchange.request) {
+                return self.reply(i, t, &reply);
+            }
+        }
+        let snapshot = self.snapshot.clone();
+        let step = t.run.begin(&mut env!(self), &snapshot, index, Client::new(peer));
+        self.apply(i, t, step)
+    }
+
+    /// Answers with one meaning for bytes that have none, and closes: what follows cannot be trusted.
+    fn refuse(&mut self, i: u32, t: &mut Txn, refusal: Refusal) -> Next {
+        self.counters.bad_request(refusal.code);
+        t.info = wire::RequestInfo::default();
+        t.flags.close = true;
+        t.flags.begun = true;
+        t.request.begin(Framing::None, &self.listener_of(i).limits);
+        self.reply(i, t, &Reply::problem(refusal.status, refusal.code, refusal.why))
+    }
+
+    /// Reads the PROXY header of a listed peer; anything else in its place closes the connection.
+    pub(super) fn read_proxy_header(&mut self, i: u32, t: &mut Txn) -> Next {
+        let n = match self.receive(i) {
+            Moved::Some(n) => n,
+            Moved::Blocked => {
+                let head = self.listener_of(i).head;
+                self.wheel.set(i, self.now + head);
+                return Next::Wait;
+            }
+            Moved::End | Moved::Broken => return Next::Close,
+        };
+        t.input.append(&self.scratch[..n]);
+        match wire::proxy::parse(t.input.as_slice()) {
+            Ok(wire::proxy::Parsed::Partial) if t.input.len() < PROXY_HEADER => Next::Again,
+            Ok(wire::proxy::Parsed::Done { header, len }) => {
+                let source: Option<SocketAddr> = header.source;
+                t.input.consume(len);
+                if let (Some(source), Some(client)) = (source, self.conns.client(i)) {
+                    client.peer = source;
+                }
+                t.stage = Stage::Head;
+                t.started = if t.input.is_empty() { 0 } else { self.now };
+                Next::Again
+            }
+            _ => {
+                self.counters.bad_request("proxy_header");
+                Next::Close
+            }
+        }
+    }
+}
+
+/// Answers to pipelined requests are collected up to so many bytes before they are sent.
+const PIPELINED: usize = 16 << 10;
+/// The longest PROXY header, in bytes: 16 of head and 4,096 of addresses and TLVs.
+const PROXY_HEADER: usize = 16 + 4096;

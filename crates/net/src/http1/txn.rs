@@ -1,0 +1,156 @@
+//! One request on its way through a connection's thread.
+
+use gateway_core::engine::Run;
+use gateway_core::filter::AskId;
+use wire::{RequestInfo, ResponseInfo, Scan};
+
+use super::body::Stream;
+use crate::buf::Buf;
+use crate::conns::NONE;
+
+/// A request, from its first byte to the last byte of its response. Taken from its thread's store
+/// when bytes arrive, and given back when the connection is idle again.
+#[derive(Default)]
+pub(crate) struct Txn {
+    pub stage: Stage,
+    pub run: Run,
+    pub info: RequestInfo,
+    /// From the client, not yet taken: a part of a head, a body, or requests to come.
+    pub input: Buf,
+    /// To the client.
+    pub out: Buf,
+    /// From the upstream: a part of a head.
+    pub up_input: Buf,
+    /// To the upstream.
+    pub up_out: Buf,
+    pub scan: Scan,
+    pub up_scan: Scan,
+    pub request: Stream,
+    pub response: Stream,
+    /// Where the next head begins in what the upstream sent.
+    pub up_at: usize,
+    /// What lies behind the response's head in the thread's scratch, for as long as it is handled.
+    pub up_rest: (usize, usize),
+    /// What the response's head says of its body.
+    pub rsp: ResponseInfo,
+    /// The upstream connection in hand.
+    pub up: u32,
+    pub forward: AskId,
+    /// By when a connection must be made.
+    pub connect_by: u64,
+    /// When the head's first byte was seen.
+    pub started: u64,
+    pub status: u16,
+    /// Bytes of interim responses passed on; bounded.
+    pub interim: u32,
+    pub asks: Vec<Pending>,
+    /// A body that a filter asked for whole.
+    pub collect: Option<Collect>,
+    /// What was collected: it goes upstream before what is still to be read.
+    pub collected: Vec<u8>,
+    pub flags: Flags,
+    /// Bytes to throw away at most before the connection is closed.
+    pub drain_left: u32,
+}
+
+/// Yes or no of a request.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Flags {
+    /// A byte of the final response has been made for the client.
+    pub responding: bool,
+    /// The connection to the client is closed after this response.
+    pub close: bool,
+    /// The upstream's connection may be used again, as far as its response says.
+    pub up_keep: bool,
+    /// The upstream takes no more bytes, but may still answer.
+    pub up_deaf: bool,
+    /// The response's head has come and is with the engine.
+    pub headed: bool,
+    /// A byte has come from the upstream on this connection for this request.
+    pub up_spoke: bool,
+    /// The request has been sent again on a new connection; it is not sent a third time.
+    pub again: bool,
+    /// Trailers of the response are passed on.
+    pub trailers: bool,
+    /// The response's end is the end of the connection.
+    pub until_close: bool,
+    /// A request has begun whose end is not yet told.
+    pub begun: bool,
+    /// The connection was shut for sending.
+    pub shut: bool,
+    /// The client has finished sending into the tunnel.
+    pub client_ended: bool,
+    /// The upstream has finished sending into the tunnel.
+    pub up_ended: bool,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// A PROXY header must come first.
+    Proxy,
+    /// Its head is being read.
+    #[default]
+    Head,
+    /// A filter waits for an answer.
+    Asking,
+    /// A connection to an upstream is being made.
+    Connecting,
+    /// The upstream has, or is being given, the request.
+    Awaiting,
+    /// The response is on its way to the client.
+    Responding,
+    /// Bytes go both ways as they are.
+    Tunnel,
+    /// The response is out; the rest of the request's body is thrown away.
+    Draining,
+    /// Nothing more is sent; the client's bytes are thrown away until it closes.
+    Lingering,
+}
+
+/// An ask whose answer is a moment, or whoever comes first.
+pub(crate) struct Pending {
+    pub id: AskId,
+    pub at: u64,
+    pub key: Option<u64>,
+}
+
+/// A request body that is being collected.
+pub(crate) struct Collect {
+    pub id: AskId,
+    pub max: usize,
+    pub bytes: Vec<u8>,
+}
+
+impl Txn {
+    /// Makes it ready for the next request of the same connection; what the client has sent
+    /// already stays.
+    pub fn next(&mut self) {
+        self.run.clear();
+        self.stage = Stage::Head;
+        self.up_input.clear();
+        self.up_out.clear();
+        self.scan = Scan::default();
+        self.up_scan = Scan::default();
+        self.request = Stream::default();
+        self.response = Stream::default();
+        self.up_at = 0;
+        self.up_rest = (0, 0);
+        self.up = NONE;
+        self.forward = AskId::default();
+        self.connect_by = 0;
+        self.status = 0;
+        self.interim = 0;
+        self.asks.clear();
+        self.collect = None;
+        self.collected = Vec::new();
+        self.flags = Flags::default();
+        self.drain_left = 0;
+        self.started = 0;
+    }
+
+    /// True if nothing of it need be kept while its connection waits for a request.
+    pub fn is_idle(&self) -> bool {
+        self.stage == Stage::Head && self.input.is_empty() && self.out.is_empty()
+    }
+}

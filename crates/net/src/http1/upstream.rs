@@ -1,0 +1,296 @@
+//! The upstream side of a request: take an idle connection or make one, and give it the request.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use gateway_core::body::Side;
+use gateway_core::forward::{Choice, Failure};
+use gateway_core::snapshot::{Address, Live, UpstreamSettings};
+use wire::Framing;
+
+use super::body::Writer;
+use super::drive::Next;
+use super::txn::{Stage, Txn};
+use crate::conns::{Role, Up, NONE};
+use crate::poll;
+use crate::meter::Upstream as Count;
+use crate::shard::{env, Shard};
+
+impl Shard {
+    /// Finds a connection for the request, going from endpoint to endpoint while they refuse.
+    pub(super) fn connect(&mut self, i: u32, t: &mut Txn, mut choice: Choice) -> Result<(), Failure> {
+        loop {
+            let e = match choice {
+                Choice::Endpoint(e) => e,
+                Choice::Fail(failure) => return Err(failure),
+            };
+            let Some((live, settings)) = chosen(t, e) else { return Err(Failure::NoEndpoint) };
+            if let Some(up) = self.pools.take(&mut self.conns, live.slot) {
+                self.count_upstream(t, Count::Reused);
+                self.attach(i, t, up);
+                self.write_request(t);
+                t.stage = Stage::Awaiting;
+                self.wheel.set(up, self.now + settings.response);
+                return Ok(());
+            }
+            match self.dial(i, t, &live, &settings) {
+                Ok(()) => return Ok(()),
+                Err(_) => {
+                    self.count_upstream(t, Count::Refused);
+                    choice = t.run.refused(&mut env!(self), t.forward);
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, i: u32, t: &mut Txn, live: &std::sync::Arc<Live>, settings: &UpstreamSettings) -> std::io::Result<()> {
+        let fd = match &live.address {
+            Address::Ip(a) => poll::connect(a)?,
+            Address::Unix(path) => poll::connect_unix(path)?,
+        };
+        self.count_upstream(t, Count::Connected);
+        let up = self.conns.insert(
+            fd,
+            Role::Upstream(Up {
+                live: live.clone(),
+                client: i,
+                connecting: true,
+                reused: false,
+                requests: 0,
+                born: self.now,
+                newer: NONE,
+                older: NONE,
+            }),
+        );
+        self.conns[up].writable = false;
+        if let Err(e) = self.poll.add(self.conns.fd(up), self.conns.token(up)) {
+            self.conns.remove(up);
+            return Err(e);
+        }
+        self.attach(i, t, up);
+        t.stage = Stage::Connecting;
+        if t.connect_by == 0 {
+            t.connect_by = self.now + settings.connect;
+        }
+        self.wheel.set(up, t.connect_by);
+        Ok(())
+    }
+
+    fn attach(&mut self, i: u32, t: &mut Txn, up: u32) {
+        t.up = up;
+        t.flags.up_spoke = false;
+        t.flags.up_deaf = false;
+        let counts = counts(t);
+        if let Some(u) = self.conns.up(up) {
+            u.client = i;
+            u.requests += 1;
+            if counts {
+                u.live.active.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Something happened on an upstream's connection.
+    pub(crate) fn upstream_event(&mut self, up: u32) {
+        let Some(u) = self.conns.up(up) else { return };
+        if u.client == NONE {
+            // Idle: whatever it says, it can no longer be trusted with a request.
+            let slot = u.live.slot;
+            self.pools.remove(&mut self.conns, up, slot);
+            self.remove(up);
+            return;
+        }
+        let i = u.client;
+        if u.connecting {
+            if !self.conns[up].writable {
+                return;
+            }
+            let made = poll::connected(self.conns.fd(up));
+            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else { return };
+            let next = if made { self.connection_made(up, &mut t) } else { self.connection_refused(i, &mut t) };
+            self.resume(i, t, next);
+            return;
+        }
+        self.drive(i);
+    }
+
+    fn connection_made(&mut self, up: u32, t: &mut Txn) -> Next {
+        let Some(u) = self.conns.up(up) else { return Next::Close };
+        u.connecting = false;
+        u.live.accepted();
+        t.stage = Stage::Awaiting;
+        self.write_request(t);
+        let settings = settings(t);
+        self.wheel.set(up, self.now + settings.response);
+        Next::Again
+    }
+
+    fn connection_refused(&mut self, i: u32, t: &mut Txn) -> Next {
+        self.count_upstream(t, Count::Refused);
+        self.drop_upstream(t);
+        t.stage = Stage::Asking;
+        let choice = t.run.refused(&mut env!(self), t.forward);
+        match self.connect(i, t, choice) {
+            Ok(()) => Next::Again,
+            Err(failure) => self.forward_failed(i, t, failure),
+        }
+    }
+
+    /// No response will come from this forward.
+    pub(super) fn forward_failed(&mut self, i: u32, t: &mut Txn, failure: Failure) -> Next {
+        self.count_upstream(t, Count::Failed(failure));
+        self.drop_upstream(t);
+        t.stage = Stage::Asking;
+        let step = t.run.failed(&mut env!(self), t.forward, failure);
+        self.apply(i, t, step)
+    }
+
+    /// The upstream's connection ended before a response head. A reused one may simply have been
+    /// closed while it was idle: then a safe request without a body is sent once more, on a new one.
+    pub(super) fn upstream_lost(&mut self, i: u32, t: &mut Txn) -> Next {
+        let reused = self.conns.up(t.up).is_some_and(|u| u.reused);
+        let safe = t.run.exchange.request.method().is_safe();
+        let intact = t.request.read == 0 && t.info.framing.is_empty();
+        if !(reused && safe && intact) || t.flags.up_spoke || t.flags.again {
+            return self.forward_failed(i, t, Failure::Reset);
+        }
+        let Some((live, settings)) = self.conns.up(t.up).map(|u| (u.live.clone(), settings(t))) else {
+            return self.forward_failed(i, t, Failure::Reset);
+        };
+        self.count_upstream(t, Count::Retried);
+        self.drop_upstream(t);
+        t.flags.again = true;
+        t.request.begin(Framing::None, &self.listener_of(i).limits);
+        match self.dial(i, t, &live, &settings) {
+            Ok(()) => Next::Again,
+            Err(_) => self.forward_failed(i, t, Failure::Refused),
+        }
+    }
+
+    /// Writes the request's head, and what was collected of its body, for the upstream.
+    fn write_request(&mut self, t: &mut Txn) {
+        let bodies = &t.run.acts.bodies;
+        let whole = t.request.done && !t.collected.is_empty();
+        let framing = match t.info.framing {
+            _ if whole => Framing::Length(t.collected.len() as u64),
+            Framing::None => Framing::None,
+            _ if bodies.changes(Side::Request) => Framing::Chunked,
+            same => same,
+        };
+        let head = &t.run.exchange.request;
+        let upgrade = t.info.upgrade.map(|s| head.slice(s));
+        t.up_out.clear();
+        wire::http1::write_request(head, framing, upgrade, t.info.te_trailers, t.up_out.vec());
+        t.request.writer = if framing == Framing::Chunked { Writer::Chunked } else { Writer::Plain };
+        if !t.collected.is_empty() {
+            let collected = std::mem::take(&mut t.collected);
+            t.request.frame(&collected, t.up_out.vec());
+            t.collected = collected;
+        }
+    }
+
+    /// Lets go of the upstream's connection in the middle of an exchange: it is closed.
+    pub(super) fn drop_upstream(&mut self, t: &mut Txn) {
+        let up = std::mem::replace(&mut t.up, NONE);
+        if up == NONE {
+            return;
+        }
+        self.release(t, up);
+        self.remove(up);
+        t.up_out.clear();
+        t.up_input.clear();
+        t.up_scan = wire::Scan::default();
+    }
+
+    fn release(&mut self, t: &Txn, up: u32) {
+        if counts(t) {
+            if let Some(u) = self.conns.up(up) {
+                u.live.active.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+
+    /// The exchange is over: the connection is kept for another request if it is idle, with nothing
+    /// unread and both bodies ended; else it is closed.
+    pub(super) fn keep_upstream(&mut self, t: &mut Txn) {
+        let up = t.up;
+        if up == NONE {
+            return;
+        }
+        let settings = settings(t);
+        let ended = t.request.done && t.up_out.is_empty() && t.response.reader.is_done();
+        let clean = ended && t.flags.up_keep && t.up_input.is_empty() && !t.flags.up_deaf;
+        if !clean || self.draining() || self.unread(up) {
+            self.drop_upstream(t);
+            return;
+        }
+        t.up = NONE;
+        self.release(t, up);
+        let now = self.now;
+        let Some(u) = self.conns.up(up) else { return };
+        let spent = now - u.born >= settings.lifetime || (settings.requests > 0 && u.requests >= settings.requests);
+        if spent || settings.connections == 0 {
+            self.remove(up);
+            return;
+        }
+        u.reused = true;
+        let slot = u.live.slot;
+        self.wheel.set(up, now + settings.idle);
+        if let Some(oldest) = self.pools.put(&mut self.conns, up, slot, settings.connections) {
+            self.remove(oldest);
+        }
+    }
+
+    /// True if there is something unread, or the end, on a connection that should be silent.
+    fn unread(&mut self, up: u32) -> bool {
+        if self.conns[up].read_closed {
+            return true;
+        }
+        if !self.conns[up].readable {
+            return false;
+        }
+        let blocked = poll::recv(self.conns.fd(up), &mut self.scratch[..1]) == poll::Moved::Blocked;
+        if blocked {
+            self.conns[up].readable = false;
+        }
+        !blocked
+    }
+
+    /// An upstream's deadline has passed.
+    pub(crate) fn upstream_deadline(&mut self, up: u32) {
+        let Some(u) = self.conns.up(up) else { return };
+        let (i, connecting, slot) = (u.client, u.connecting, u.live.slot);
+        if i == NONE {
+            self.pools.remove(&mut self.conns, up, slot);
+            self.remove(up);
+            return;
+        }
+        let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else { return };
+        let next = if connecting {
+            let _next_choice = t.run.refused(&mut env!(self), t.forward);
+            self.forward_failed(i, &mut t, Failure::ConnectTimeout)
+        } else if t.stage == Stage::Awaiting {
+            self.forward_failed(i, &mut t, Failure::ResponseTimeout)
+        } else {
+            // A body that stalls: what was sent must not be taken for the whole.
+            self.count_upstream(&t, Count::Failed(Failure::Reset));
+            Next::Reset
+        };
+        self.resume(i, t, next);
+    }
+}
+
+/// The endpoint's address and its upstream's settings.
+fn chosen(t: &Txn, e: u32) -> Option<(std::sync::Arc<Live>, UpstreamSettings)> {
+    let upstream = &t.run.snapshot()?.upstreams[t.run.upstream(t.forward)? as usize];
+    Some((upstream.endpoints.get(e as usize)?.live.clone(), upstream.settings))
+}
+
+pub(super) fn settings(t: &Txn) -> UpstreamSettings {
+    let found = t.run.snapshot().zip(t.run.upstream(t.forward));
+    found.map(|(s, u)| s.upstreams[u as usize].settings).unwrap_or_default()
+}
+
+fn counts(t: &Txn) -> bool {
+    let found = t.run.snapshot().zip(t.run.upstream(t.forward));
+    found.is_some_and(|(s, u)| s.upstreams[u as usize].balance.counts())
+}

@@ -1,0 +1,28 @@
+//! The edge door: sockets, and the threads that own them.
+//!
+//! # Layout
+//! - [`Gateway`] is what a program holds: start, reload, drain.
+//! - `shard` is one thread: `poll` tells it what is ready, `timers` what is due, `conns` holds its
+//!   descriptors, `pools` its idle upstream connections, `mailbox` what others say to it.
+//! - `http1` drives one client connection and its upstream's as one state machine.
+//! - `listener` takes connections in; `log` and `meter` write down how requests ended.
+//!
+//! Unsafe code stands only in `poll`, the one file that knows the operating system.
+#![deny(unsafe_code)]
+
+mod buf;
+mod conns;
+mod gateway;
+mod http1;
+mod listener;
+mod log;
+mod mailbox;
+mod meter;
+#[allow(unsafe_code, reason = "the calls of the operating system")]
+mod poll;
+mod pools;
+mod shard;
+mod timers;
+
+pub use gateway::{Gateway, StartError};
+pub use poll::counts;

@@ -1,0 +1,217 @@
+//! Listening sockets of a shard, and the connections that come through them.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use gateway_core::config::{Cidr, Config};
+use gateway_core::reply::{Body, Reply};
+use gateway_core::snapshot::Snapshot;
+use wire::{Head, Limits};
+
+use crate::conns::{Client, Role};
+use crate::http1::{Stage, Txn};
+use crate::meter::Count as _;
+use crate::poll::{self, Accepted};
+use crate::shard::Shard;
+
+/// A new socket for a listener.
+pub(crate) struct Binding {
+    pub name: String,
+    pub address: SocketAddr,
+    pub fd: OwnedFd,
+}
+
+/// One listener of a shard. Its place in the list is kept for as long as it has connections.
+pub(crate) struct Listener {
+    pub name: String,
+    /// Its place in the config in force.
+    pub index: u32,
+    pub address: SocketAddr,
+    /// The connection slab's place of its socket; none once it is retired.
+    socket: Option<u32>,
+    /// It is gone from the config: its connections end with their request.
+    pub retired: bool,
+    pub meter: u32,
+    pub open: u32,
+    pub most: u32,
+    pub requests: u32,
+    pub limits: Limits,
+    pub health: bool,
+    pub trust: Option<Box<[Cidr]>>,
+    pub head: u64,
+    pub idle: u64,
+    pub stall: u64,
+    pub tunnel: u64,
+}
+
+impl Shard {
+    /// Takes over the listeners of a config: new sockets are in `bindings`, the others stay.
+    pub(crate) fn listen(&mut self, snapshot: &Snapshot, bindings: Vec<Binding>) {
+        let config = &snapshot.config;
+        for l in 0..self.listeners.len() {
+            let Some(index) = config.listeners.iter().position(|c| c.name.as_str() == self.listeners[l].name) else {
+                self.retire(l);
+                continue;
+            };
+            let moved = bindings.iter().any(|b| b.name == self.listeners[l].name);
+            if moved {
+                self.retire(l);
+            } else if !self.listeners[l].retired {
+                configure(&mut self.listeners[l], config, index);
+                self.listeners[l].meter = snapshot.listener_meters[index];
+            }
+        }
+        for b in bindings {
+            let Some(index) = config.listeners.iter().position(|c| c.name.as_str() == b.name) else { continue };
+            let place = self.listeners.iter().position(|l| l.retired && l.open == 0);
+            let slot = place.unwrap_or(self.listeners.len());
+            let i = self.conns.insert(b.fd, Role::Listener { slot: slot as u16 });
+            if self.poll.add(self.conns.fd(i), self.conns.token(i)).is_err() {
+                self.conns.remove(i);
+                continue;
+            }
+            let mut listener = Listener::new(b.name, b.address, i);
+            listener.meter = snapshot.listener_meters[index];
+            configure(&mut listener, config, index);
+            match place {
+                Some(at) => self.listeners[at] = listener,
+                None => self.listeners.push(listener),
+            }
+        }
+    }
+
+    fn retire(&mut self, l: usize) {
+        self.listeners[l].retired = true;
+        let Some(i) = self.listeners[l].socket.take() else { return };
+        // Connections that wait in its queue would be reset: they are taken in first.
+        self.accept(i, l as u16);
+        self.remove(i);
+        for i in self.conns.indices() {
+            if self.conns.client(i).is_some_and(|c| usize::from(c.listener) == l && c.txn.is_none()) {
+                self.later(i);
+            }
+        }
+    }
+
+    pub(crate) fn close_listeners(&mut self) {
+        for l in 0..self.listeners.len() {
+            self.retire(l);
+        }
+    }
+
+    /// Takes in connections that wait, within the listener's limit.
+    pub(crate) fn accept(&mut self, socket: u32, slot: u16) {
+        let fd = self.conns.fd(socket);
+        for _ in 0..ACCEPTS {
+            let l = &mut self.listeners[usize::from(slot)];
+            if l.open >= l.most {
+                // They wait in the system's queue until one leaves.
+                self.wheel.set(socket, self.now + RETRY);
+                return;
+            }
+            match poll::accept(fd) {
+                Accepted::Some(fd, peer) => {
+                    l.open += 1;
+                    let meter = l.meter;
+                    let proxied = l.trust.as_ref().is_some_and(|t| t.iter().any(|c| c.contains(peer.ip())));
+                    self.counters.accepted(meter);
+                    let client = Client { peer, listener: slot, requests: 0, txn: None };
+                    let i = self.conns.insert(fd, Role::Client(client));
+                    if self.poll.add(self.conns.fd(i), self.conns.token(i)).is_err() {
+                        self.close_client(i, None);
+                        continue;
+                    }
+                    let head = self.listeners[usize::from(slot)].head;
+                    self.wheel.set(i, self.now + head);
+                    if proxied {
+                        let mut t: Box<Txn> = self.fresh_txn(i);
+                        t.stage = Stage::Proxy;
+                        if let Some(client) = self.conns.client(i) {
+                            client.txn = Some(t);
+                        }
+                    }
+                }
+                Accepted::None => return,
+                Accepted::Exhausted => {
+                    self.counters.refused_connection(l.meter);
+                    self.wheel.set(socket, self.now + RETRY);
+                    return;
+                }
+            }
+        }
+        self.wheel.set(socket, self.now + 1);
+    }
+
+    /// A connection of this listener has ended.
+    pub(crate) fn left(&mut self, slot: u16) {
+        let l = &mut self.listeners[usize::from(slot)];
+        l.open = l.open.saturating_sub(1);
+        let (meter, below) = (l.meter, l.open + 1 == l.most);
+        self.counters.left(meter);
+        if let (true, Some(socket)) = (below, l.socket) {
+            self.wheel.set(socket, self.now);
+        }
+    }
+
+    /// Answers `/healthz` and `/readyz` where the listener says `health: true`.
+    pub(crate) fn health(&self, head: &Head) -> Option<Reply> {
+        let text = |status, text: &str| Reply {
+            status,
+            code: "",
+            fields: Vec::new(),
+            body: Body::Plain("text/plain".into(), text.into()),
+        };
+        match head.path() {
+            b"/healthz" => Some(text(200, "ok\n")),
+            b"/readyz" if self.draining() => Some(text(503, "draining\n")),
+            b"/readyz" => Some(text(200, "ready\n")),
+            _ => None,
+        }
+    }
+}
+
+impl Listener {
+    fn new(name: String, address: SocketAddr, socket: u32) -> Self {
+        Self {
+            name,
+            index: 0,
+            address,
+            socket: Some(socket),
+            retired: false,
+            meter: 0,
+            open: 0,
+            most: 0,
+            requests: 0,
+            limits: Limits::default(),
+            health: false,
+            trust: None,
+            head: 0,
+            idle: 0,
+            stall: 0,
+            tunnel: 0,
+        }
+    }
+}
+
+fn configure(l: &mut Listener, config: &Config, index: usize) {
+    let c = &config.listeners[index];
+    l.index = index as u32;
+    l.health = c.health;
+    l.trust = c.proxy_protocol.as_ref().map(|p| p.trust.clone().into());
+    l.head = c.timeouts.head.nanos();
+    l.idle = c.timeouts.idle.nanos();
+    l.stall = c.timeouts.stall.nanos();
+    l.tunnel = c.timeouts.tunnel.nanos();
+    l.most = c.limits.connections.get() as u32;
+    l.requests = c.limits.requests_per_connection.get() as u32;
+    l.limits = Limits {
+        head: c.limits.head.bytes() as usize,
+        fields: c.limits.fields.get() as usize,
+        uri: c.limits.uri.bytes() as usize,
+    };
+}
+
+/// Connections taken in before others have their turn.
+const ACCEPTS: u32 = 256;
+/// After how long accepting is tried again when it could not be done.
+const RETRY: u64 = 50_000_000;

@@ -1,0 +1,71 @@
+//! How other threads speak to a shard: a bounded queue and a descriptor that wakes it.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use gateway_core::snapshot::Snapshot;
+
+use crate::listener::Binding;
+use crate::poll::Wake;
+
+/// A message to a shard.
+pub(crate) enum Mail {
+    /// This config is in force from now on; these sockets are new.
+    Publish(Arc<Snapshot>, Vec<Binding>),
+    /// Requests on another thread woke these keys.
+    Woken(Vec<u64>),
+    /// Open the log files again, under the same names.
+    ReopenLog,
+    /// Take nothing new, and end when all is done, or at this moment.
+    Drain(u64),
+    /// End now.
+    Stop,
+}
+
+/// One shard's mailbox.
+pub(crate) struct Mailbox {
+    pub wake: Wake,
+    mail: Mutex<Vec<Mail>>,
+    others: OnceLock<Vec<Weak<Mailbox>>>,
+}
+
+impl Mailbox {
+    /// # Errors
+    /// The system's, when it has no descriptor left.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { wake: Wake::new()?, mail: Mutex::default(), others: OnceLock::new() })
+    }
+
+    /// Introduces all mailboxes to each other.
+    pub fn join(all: &[Arc<Self>]) {
+        for one in all {
+            let others = all.iter().filter(|o| !Arc::ptr_eq(o, one)).map(Arc::downgrade).collect();
+            let _once = one.others.set(others);
+        }
+    }
+
+    /// Puts a message in. Wake-ups beyond the bound are dropped: whoever waits has a deadline.
+    pub fn post(&self, mail: Mail) {
+        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(mail, Mail::Woken(_)) && all.len() >= MOST {
+            return;
+        }
+        all.push(mail);
+        drop(all);
+        self.wake.wake();
+    }
+
+    /// Takes all messages out.
+    pub fn take(&self) -> Vec<Mail> {
+        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the other shards which keys were woken.
+    pub fn tell_others(&self, keys: &[u64]) {
+        for other in self.others.get().into_iter().flatten().filter_map(Weak::upgrade) {
+            other.post(Mail::Woken(keys.to_vec()));
+        }
+    }
+}
+
+/// Messages that wait at most, beside those that must not be lost.
+const MOST: usize = 1024;

@@ -1,0 +1,370 @@
+//! A shard: one thread that owns its listeners, its connections and its idle upstream connections,
+//! and shares nothing with the others but the tables behind the snapshot.
+//!
+//! Of one batch of events, those of upstreams are handled first: an idle connection that spoke or
+//! ended is gone before a request could be given to it.
+
+use std::collections::HashMap;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway_core::engine::InForce;
+use gateway_core::forward::Turns;
+use gateway_core::metrics::ShardCounters;
+use gateway_core::snapshot::Snapshot;
+
+use crate::conns::{Conns, Role, NONE};
+use crate::http1::{Next, Txn};
+use crate::listener::{Binding, Listener};
+use crate::log::Lines;
+use crate::mailbox::{Mail, Mailbox};
+use crate::poll::{self, Poll};
+use crate::pools::Pools;
+use crate::timers::Wheel;
+
+/// What the engine is handed with every event.
+macro_rules! env {
+    ($shard:expr) => {
+        gateway_core::engine::Env {
+            now: $shard.now,
+            unix: $shard.unix,
+            rng: &mut $shard.rng,
+            turns: &mut $shard.turns,
+        }
+    };
+}
+
+pub(crate) struct Shard {
+    pub poll: Poll,
+    pub conns: Conns,
+    pub wheel: Wheel,
+    pub pools: Pools,
+    /// Nanoseconds since the process started, read once a tick.
+    pub now: u64,
+    /// Seconds since 1970.
+    pub unix: u64,
+    /// The wall clock less the other one, nanoseconds.
+    pub offset: u64,
+    /// The value of Date.
+    pub date: [u8; 29],
+    pub rng: algo::Rng,
+    pub turns: Turns,
+    pub snapshot: InForce,
+    pub listeners: Vec<Listener>,
+    /// What a receive fills. One for all connections: it stays in the cache.
+    pub scratch: Vec<u8>,
+    pub counters: Arc<ShardCounters>,
+    pub lines: Lines,
+    pub mailbox: Arc<Mailbox>,
+    /// Keys that requests of this thread woke; told to all threads at the end of the tick.
+    pub woken: Vec<u64>,
+    /// The client connection that is being driven, and whether its response has begun.
+    pub driving: Option<(u32, bool)>,
+    waiting: HashMap<u64, Vec<u64>>,
+    free: Vec<Box<Txn>>,
+    queue: Vec<u64>,
+    expired: Vec<u32>,
+    /// Closing down: by when.
+    drain_by: Option<u64>,
+    stop: bool,
+}
+
+impl Shard {
+    pub fn new(mailbox: Arc<Mailbox>, snapshot: Arc<Snapshot>, counters: Arc<ShardCounters>, lines: Lines) -> std::io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut conns = Conns::new();
+        let now = poll::monotonic();
+        let wake = mailbox.wake.fd();
+        // The mailbox owns its descriptor; this is a second name for it.
+        let i = conns.insert(poll::duplicate(wake)?, Role::Wake);
+        poll.add(conns.fd(i), conns.token(i))?;
+        let mut shard = Self {
+            poll,
+            conns,
+            wheel: Wheel::new(now),
+            pools: Pools::default(),
+            now,
+            unix: 0,
+            offset: 0,
+            date: [0; 29],
+            rng: algo::Rng::new(poll::random()),
+            turns: Turns::default(),
+            snapshot: Rc::new(snapshot),
+            listeners: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            counters,
+            lines,
+            mailbox,
+            woken: Vec::new(),
+            driving: None,
+            waiting: HashMap::new(),
+            free: Vec::new(),
+            queue: Vec::new(),
+            expired: Vec::new(),
+            drain_by: None,
+            stop: false,
+        };
+        shard.read_clock();
+        Ok(shard)
+    }
+
+    /// Runs until it is told to stop, or has drained.
+    pub fn run(&mut self) {
+        while !self.stop {
+            self.tick();
+        }
+        self.lines.flush();
+    }
+
+    fn tick(&mut self) {
+        let timeout = if self.queue.is_empty() { self.sleep() } else { 0 };
+        let n = self.poll.wait(timeout);
+        self.read_clock();
+        for pass in [Pass::Upstreams, Pass::Others] {
+            for k in 0..n {
+                let event = self.poll.event(k);
+                let Some(i) = self.conns.of_token(event.token) else { continue };
+                let upstream = matches!(self.conns[i].role, Role::Upstream(_));
+                if upstream != (pass == Pass::Upstreams) {
+                    continue;
+                }
+                self.conns[i].note(event);
+                self.guarded(i, Self::event);
+            }
+        }
+        for token in std::mem::take(&mut self.queue) {
+            if let Some(i) = self.conns.of_token(token) {
+                self.conns[i].queued = false;
+                self.guarded(i, Self::drive);
+            }
+        }
+        let mut expired = std::mem::take(&mut self.expired);
+        self.wheel.expire(self.now, &mut expired);
+        for i in expired.drain(..) {
+            self.guarded(i, Self::deadline);
+        }
+        self.expired = expired;
+        if !self.woken.is_empty() {
+            self.tell_woken();
+        }
+        self.lines.tick(self.now, &self.counters);
+        if let Some(by) = self.drain_by {
+            self.stop |= self.now >= by || self.quiet();
+        }
+    }
+
+    fn sleep(&self) -> i32 {
+        let timers = self.wheel.sleep(self.now);
+        let other = if self.drain_by.is_some() { 20 } else { self.lines.sleep(self.now) };
+        match (timers, other) {
+            (-1, t) | (t, -1) => t,
+            (a, b) => a.min(b),
+        }
+    }
+
+    fn event(&mut self, i: u32) {
+        match &self.conns[i].role {
+            Role::Upstream(_) => self.upstream_event(i),
+            Role::Client(_) => self.drive(i),
+            Role::Listener { slot } => {
+                let slot = *slot;
+                self.accept(i, slot);
+            }
+            Role::Wake => {
+                self.mailbox.wake.clear();
+                for mail in self.mailbox.take() {
+                    self.read_mail(mail);
+                }
+            }
+            Role::Free { .. } => {}
+        }
+    }
+
+    fn deadline(&mut self, i: u32) {
+        match self.conns[i].role {
+            Role::Upstream(_) => self.upstream_deadline(i),
+            Role::Client(_) => self.client_deadline(i),
+            Role::Listener { slot } => self.accept(i, slot),
+            Role::Wake | Role::Free { .. } => {}
+        }
+    }
+
+    /// Runs one step; a bug in it ends one connection, not the thread.
+    fn guarded(&mut self, i: u32, step: fn(&mut Self, u32)) {
+        self.driving = None;
+        if catch_unwind(AssertUnwindSafe(|| step(self, i))).is_err() {
+            self.rescue(i);
+        }
+    }
+
+    /// A bug was caught: its request gets a 500 if nothing was sent yet, and its connection ends.
+    #[cold]
+    fn rescue(&mut self, i: u32) {
+        gateway_core::metrics::bump(&self.counters.panics, 1);
+        if self.scratch.len() != SCRATCH {
+            self.scratch = vec![0; SCRATCH];
+        }
+        let (client, responding) = self.driving.take().unwrap_or((i, true));
+        if !responding {
+            let _sent = poll::send(self.conns.fd(client), INTERNAL);
+        }
+        // The transaction was lost with the stack; whatever still belongs to it goes too.
+        for up in self.conns.indices() {
+            if self.conns.up(up).is_some_and(|u| u.client == client) {
+                self.remove(up);
+            }
+        }
+        match self.conns[client].role {
+            Role::Client(_) => self.close_client(client, None),
+            Role::Upstream(_) => self.remove(client),
+            _ => {}
+        }
+    }
+
+    fn read_clock(&mut self) {
+        self.now = poll::monotonic();
+        // The two clocks drift apart slowly; a step of the wall clock shows within a second.
+        let unix = (self.now + self.offset) / 1_000_000_000;
+        if unix != self.unix || self.unix == 0 {
+            self.offset = poll::wall().saturating_sub(self.now);
+            self.unix = (self.now + self.offset) / 1_000_000_000;
+            self.date = wire::date::imf_fixdate(self.unix);
+        }
+    }
+
+    fn read_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Publish(snapshot, bindings) => self.publish(snapshot, bindings),
+            Mail::Woken(keys) => keys.into_iter().for_each(|k| self.wake_here(k)),
+            Mail::ReopenLog => self.lines.reopen(),
+            Mail::Drain(by) => self.drain(by),
+            Mail::Stop => self.stop = true,
+        }
+    }
+
+    fn publish(&mut self, snapshot: Arc<Snapshot>, bindings: Vec<Binding>) {
+        self.lines.configure(&snapshot);
+        self.listen(&snapshot, bindings);
+        // Connections to endpoints that are no longer wanted would only run into their timeout.
+        let wanted: std::collections::HashSet<u32> =
+            snapshot.upstreams.iter().flat_map(|u| &u.endpoints).map(|e| e.live.slot).collect();
+        self.snapshot = Rc::new(snapshot);
+        for slot in 0..self.pools.slots() {
+            if wanted.contains(&slot) {
+                continue;
+            }
+            for up in self.pools.list(&mut self.conns, slot) {
+                self.pools.remove(&mut self.conns, up, slot);
+                self.remove(up);
+            }
+        }
+    }
+
+    fn drain(&mut self, by: u64) {
+        self.drain_by = Some(by);
+        self.close_listeners();
+        for i in self.conns.indices() {
+            let idle = self.conns.client(i).is_some_and(|c| c.txn.is_none());
+            if idle {
+                self.close_client(i, None);
+            }
+        }
+    }
+
+    /// True once no request is on its way.
+    fn quiet(&mut self) -> bool {
+        let indices = self.conns.indices();
+        !indices.into_iter().any(|i| {
+            // Tunnels last as long as they like: they are cut at the deadline only.
+            self.conns.client(i).is_some()
+        })
+    }
+
+    pub fn draining(&self) -> bool {
+        self.drain_by.is_some()
+    }
+
+    /// Lets `i` go on in the next tick.
+    pub fn later(&mut self, i: u32) {
+        if !self.conns[i].queued {
+            self.conns[i].queued = true;
+            self.queue.push(self.conns.token(i));
+        }
+    }
+
+    /// Closes a descriptor and forgets it.
+    pub fn remove(&mut self, i: u32) {
+        self.wheel.remove(i);
+        self.conns.remove(i);
+    }
+
+    pub fn listener_of(&mut self, i: u32) -> &Listener {
+        let slot = self.conns.client(i).map_or(0, |c| c.listener);
+        &self.listeners[usize::from(slot)]
+    }
+
+    /// A transaction for a connection on which something has come.
+    pub fn fresh_txn(&mut self, _i: u32) -> Box<Txn> {
+        self.free.pop().unwrap_or_else(|| {
+            let mut t = Box::<Txn>::default();
+            t.up = NONE;
+            t
+        })
+    }
+
+    /// Takes back a transaction that is over.
+    pub fn recycle(&mut self, mut t: Box<Txn>) {
+        if self.free.len() < KEPT_TXNS {
+            t.next();
+            t.out.clear();
+            t.input.clear();
+            self.free.push(t);
+        }
+    }
+
+    /// `i` has a request that waits for `key`.
+    pub fn wait_for(&mut self, key: u64, i: u32) {
+        let token = self.conns.token(i);
+        self.waiting.entry(key).or_default().push(token);
+    }
+
+    /// Wakes all that wait for `key`, here now and on other threads at the end of the tick.
+    pub fn wake_key(&mut self, key: u64) {
+        self.woken.push(key);
+    }
+
+    fn tell_woken(&mut self) {
+        let keys = std::mem::take(&mut self.woken);
+        self.mailbox.tell_others(&keys);
+        keys.into_iter().for_each(|k| self.wake_here(k));
+    }
+
+    fn wake_here(&mut self, key: u64) {
+        for token in self.waiting.remove(&key).unwrap_or_default() {
+            let Some(i) = self.conns.of_token(token) else { continue };
+            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else { continue };
+            match self.asks_woken(i, &mut t, key) {
+                Some(next) => self.resume(i, t, next),
+                None => self.resume(i, t, Next::Wait),
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Upstreams,
+    Others,
+}
+
+pub(crate) use env;
+
+/// Bytes of one receive.
+const SCRATCH: usize = 64 << 10;
+/// Transactions kept for later.
+const KEPT_TXNS: usize = 1024;
+/// What a request gets in which a bug was caught.
+const INTERNAL: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/problem+json\r\n\
+Content-Length: 111\r\nConnection: close\r\n\r\n\
+{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\"code\":\"internal\",\"detail\":\"A fault inside.\"}";
