@@ -1,0 +1,138 @@
+/**
+ * `npm run bench`: this gateway beside nginx, HAProxy, Envoy and the floor, on one machine, in one run.
+ *
+ * Writes a table and its data to `bench/results/` a scenario and prints the table. Exit status: 0, also when we lose;
+ * 1 when something could not be measured; 2 for a wrong argument.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildRelease, buildTools } from './build.js';
+import { idleMarkdown, runIdle } from './idle.js';
+import { commit, machine } from './machine.js';
+import { microMarkdown, runMicro } from './micro.js';
+import { type Options, readOptions, USAGE } from './options.js';
+import { PEERS } from './peers/index.js';
+import type { Feature, Peer } from './peers/peer.js';
+import { ROOT } from './process.js';
+import { type Provenance, roundsMarkdown, writeResult } from './report.js';
+import { runRounds } from './rounds.js';
+import { SCENARIOS, type Scenario } from './scenarios.js';
+
+async function main(): Promise<number> {
+  let options: Options | 'help';
+  try {
+    options = readOptions(process.argv.slice(2), join(ROOT, 'bench/results'));
+  } catch (error) {
+    console.error(`${message(error)}\n\n${USAGE}`);
+    return 2;
+  }
+  if (options === 'help') {
+    console.log(USAGE);
+    return 0;
+  }
+  const wanted = options.scenarios.flatMap((name) => choose(name, options));
+  const versions = await versionsOf(new Set(wanted));
+  if (options.build && wanted.length > 0) await buildTools();
+  if (options.build && wanted.some(({ name }) => name === 'ironsluice')) await buildRelease();
+  for (const name of options.scenarios) await measure(name, options, versions);
+  return 0;
+}
+
+async function measure(name: string, options: Options, versions: ReadonlyMap<string, string>): Promise<void> {
+  const peers = choose(name, options);
+  const own = peers.map((peer) => [peer.name, versions.get(peer.name) ?? ''] as const);
+  const about: Omit<Provenance, 'about' | 'settings'> = {
+    scenario: name,
+    date: new Date().toISOString().slice(0, 16).replace('T', ' '),
+    commit: await commit(),
+    machine: machine(),
+    versions: Object.fromEntries(own),
+  };
+  const scenario = SCENARIOS.find((scenario) => scenario.name === name);
+  console.log(`\n${name}: ${own.map((pair) => pair.join(' ')).join(', ')}`);
+  if (scenario) return measureRounds(scenario, peers, options, about);
+  const { out } = options;
+  if (name === 'micro') {
+    const rows = await runMicro();
+    const provenance = { ...about, about: 'algorithms beside the best crates', settings: {} };
+    console.log(await writeResult(out, provenance, microMarkdown(rows), { rows }));
+    return;
+  }
+  const results = await runIdle(peers, options);
+  const settings = { connections: options.steps.join(' then ') };
+  const provenance = { ...about, about: 'connections that served a request and rest', settings };
+  console.log(await writeResult(out, provenance, idleMarkdown(results), { results }));
+}
+
+async function measureRounds(
+  scenario: Scenario,
+  peers: readonly Peer[],
+  options: Options,
+  about: Omit<Provenance, 'about' | 'settings'>,
+): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'bench-'));
+  try {
+    const rounds = await runRounds(scenario, peers, options, dir);
+    if (rounds.taken.length === 0) {
+      throw new Error(`${scenario.name}: every measurement was disturbed by another process`);
+    }
+    const settings = {
+      connections: options.connections,
+      rounds: options.rounds,
+      seconds: options.secs,
+      'proxy on CPU': options.proxyCpu,
+      'client and origin on CPU': options.loadCpu,
+      'other processes at most %': options.tolerance * 100,
+    };
+    const provenance = { ...about, about: scenario.about, settings };
+    const body = roundsMarkdown(rounds, options.base);
+    console.log(`\n${await writeResult(options.out, provenance, body, rounds)}`);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** The peers of a scenario: those asked for, else those that fit it. */
+function choose(name: string, options: Options): readonly Peer[] {
+  if (name === 'micro') return [];
+  const usual = name === 'idle' ? PEERS.filter((peer) => IDLE.includes(peer.name)) : PEERS;
+  const feature: Feature = SCENARIOS.find((scenario) => scenario.name === name)?.feature ?? 'plain';
+  const asked = options.peers.length > 0 ? options.peers : usual;
+  return asked.filter((peer) => !peer.lacks?.includes(feature));
+}
+
+async function versionsOf(peers: ReadonlySet<Peer>): Promise<Map<string, string>> {
+  const versions = new Map<string, string>();
+  const faults: string[] = [];
+  for (const peer of peers) {
+    try {
+      versions.set(peer.name, await peer.version());
+    } catch (error) {
+      faults.push(message(error));
+    }
+  }
+  if (faults.length > 0) throw new Error(faults.join('\n'));
+  return versions;
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** HAProxy and Envoy reserve by their own settings; nginx is the one that a connection's cost is compared with. */
+const IDLE = ['ironsluice', 'nginx'];
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  // Ends the children too: see `process.ts`.
+  process.once(signal, () => process.exit(130));
+}
+main().then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    console.error(message(error));
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,129 @@
+/**
+ * Processes: started on one CPU, waited for until they serve, stopped whatever happens.
+ *
+ * Errors: a process that ends before it serves is an error with the end of its output. Bounds: 15 s to begin to serve, 3 s to end after SIGTERM, then SIGKILL.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+/** The repository's root; this file runs as `dist/bench/load/process.js`. */
+export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+// Where Debian keeps nginx and HAProxy.
+process.env.PATH = `${process.env.PATH}:/usr/sbin:/sbin`;
+
+/** Runs a program to its end and returns what it printed. */
+export const run = promisify(execFile);
+
+/** A process that serves until it is stopped. */
+export interface Running {
+  pid: number;
+  port: number;
+  stop(): Promise<void>;
+}
+
+/** What to start, where, and where its output goes. */
+export interface Start {
+  name: string;
+  argv: string[];
+  cpu: number;
+  port: number;
+  dir: string;
+}
+
+const alive = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+});
+
+/** Starts a server on one CPU and resolves when `GET /128` is answered rightly through it. */
+export async function serve({ name, argv, cpu, port, dir }: Start): Promise<Running> {
+  const log = join(dir, 'output.log');
+  const output = openSync(log, 'a');
+  const child = spawn('taskset', ['-c', String(cpu), ...argv], {
+    cwd: dir,
+    stdio: ['ignore', output, output],
+  });
+  closeSync(output);
+  alive.add(child);
+  let ended = '';
+  child.once('error', (error) => {
+    ended = String(error);
+  });
+  const exit = new Promise<void>((resolve) => {
+    child.once('close', (code, signal) => {
+      ended ||= `ended with ${code ?? signal}`;
+      alive.delete(child);
+      resolve();
+    });
+  });
+  const deadline = Date.now() + START_MS;
+  while (!(await answers(port))) {
+    if (ended || Date.now() > deadline) {
+      child.kill('SIGKILL');
+      const said = readFileSync(log, 'utf8').slice(-2000);
+      throw new Error(`${name} ${ended || 'does not serve'}: ${argv.join(' ')}\n${said}`);
+    }
+    await sleep(20);
+  }
+  return {
+    pid: child.pid ?? 0,
+    port,
+    async stop() {
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+      await exit;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Runs a program for its version: the first group of `pattern` in what it prints. */
+export async function firstLine(file: string, args: string[], pattern: RegExp): Promise<string> {
+  try {
+    const { stdout, stderr } = await run(file, args);
+    const found = pattern.exec(stdout + stderr)?.[1];
+    if (found) return found;
+    throw new Error('its version does not read as expected');
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`${file} cannot be run (bash test/kit/parts.sh --bench installs it): ${why}`);
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({ host: '127.0.0.1', port, path: '/128', agent: false, timeout: 1000 });
+    request.on('response', (response) => {
+      let length = 0;
+      response.on('data', (bytes: Buffer) => {
+        length += bytes.length;
+      });
+      response.on('end', () => resolve(response.statusCode === 200 && length === 128));
+      response.on('error', () => resolve(false));
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
+}
+
+const START_MS = 15_000;
+const STOP_MS = 3_000;

@@ -1,0 +1,190 @@
+/**
+ * Interleaved rounds: all proxies stay up, each round loads each once, and the order turns by one a round, so that
+ * what the machine does over minutes meets all alike.
+ *
+ * One proxy at a time works on its CPU; client and origin share the other. CPU time is that of the proxy's whole process tree
+ * within the client's window. A measurement is refused when the CPUs were busy with something that is neither proxy,
+ * origin nor client for more than `tolerance` of their time; it is taken again up to `retries` times, and missing after that.
+ * When as many are missing as two rounds have, the rounds end there.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { tool } from './build.js';
+import type { Options } from './options.js';
+import type { Peer } from './peers/peer.js';
+import { freePort, type Running, run, serve } from './process.js';
+import type { Scenario } from './scenarios.js';
+
+/** One proxy in one round. */
+export interface Measurement {
+  round: number;
+  peer: string;
+  cpu_us_per_request: number;
+  requests_per_s: number;
+  p50_us: number;
+  p99_us: number;
+  memory_mib: number;
+  bad: number;
+  /** The part of the CPUs' time that went to none of the three, or that the host took. */
+  disturbed: number;
+}
+
+/** All rounds of a scenario. */
+export interface Rounds {
+  taken: Measurement[];
+  /** Measurements thrown away because something else ran. */
+  refused: number;
+  /** Places in rounds left empty because every retry was disturbed. */
+  missing: number;
+}
+
+/** Runs one scenario on all peers. `dir` is empty and is the caller's to remove. */
+export async function runRounds(
+  scenario: Scenario,
+  peers: readonly Peer[],
+  options: Options,
+  dir: string,
+): Promise<Rounds> {
+  const result: Rounds = { taken: [], refused: 0, missing: 0 };
+  const started: Running[] = [];
+  try {
+    const origin = await startOrigin(dir, options.loadCpu);
+    started.push(origin);
+    const proxies: Proxy[] = [];
+    for (const peer of peers) {
+      const running = await startPeer(peer, scenario, origin, dir, options.proxyCpu);
+      started.push(running);
+      proxies.push({ name: peer.name, running });
+    }
+    for (let round = 0; round < options.rounds; round++) {
+      for (let turn = 0; turn < proxies.length; turn++) {
+        const proxy = proxies[(round + turn) % proxies.length] as Proxy;
+        await measureQuietly({ scenario, options, origin, proxy, round }, result);
+      }
+      if (result.missing >= 2 * proxies.length) {
+        console.log('too many measurements were disturbed: no further rounds');
+        break;
+      }
+    }
+  } finally {
+    await Promise.all(started.map((running) => running.stop()));
+  }
+  return result;
+}
+
+/** Starts the origin on the client's CPU. */
+export async function startOrigin(dir: string, cpu: number): Promise<Running> {
+  const port = await freePort();
+  const own = join(dir, 'origin');
+  await mkdir(own);
+  const argv = [tool('origin'), '--listen', `127.0.0.1:${port}`];
+  return serve({ name: 'origin', argv, cpu, port, dir: own });
+}
+
+/** Starts a proxy on its CPU with the configuration that the scenario needs. */
+export async function startPeer(
+  peer: Peer,
+  scenario: Pick<Scenario, 'feature'>,
+  origin: Running,
+  dir: string,
+  cpu: number,
+): Promise<Running> {
+  const port = await freePort();
+  const own = join(dir, peer.name);
+  await mkdir(own);
+  const { feature } = scenario;
+  const upstream = `127.0.0.1:${origin.port}`;
+  const argv = await peer.prepare({ dir: own, port, origin: upstream, feature });
+  return serve({ name: peer.name, argv, cpu, port, dir: own });
+}
+
+interface Proxy {
+  name: string;
+  running: Running;
+}
+
+interface Place {
+  scenario: Scenario;
+  options: Options;
+  origin: Running;
+  proxy: Proxy;
+  round: number;
+}
+
+async function measureQuietly(place: Place, result: Rounds): Promise<void> {
+  const { options, proxy, round } = place;
+  for (let attempt = 0; attempt <= options.retries; attempt++) {
+    const measurement = await measure(place);
+    const quiet = measurement.disturbed <= options.tolerance;
+    const percent = (measurement.disturbed * 100).toFixed(1);
+    console.log(
+      `round ${round + 1}/${options.rounds}  ${proxy.name.padEnd(12)}` +
+        `${measurement.cpu_us_per_request.toFixed(2).padStart(8)} µs CPU/request` +
+        `${Math.round(measurement.requests_per_s).toString().padStart(8)} requests/s` +
+        `${measurement.p99_us.toString().padStart(7)} µs p99` +
+        `${measurement.bad.toString().padStart(4)} bad  ${percent} % other` +
+        (quiet ? '' : '  refused'),
+    );
+    if (quiet) {
+      result.taken.push(measurement);
+      return;
+    }
+    result.refused++;
+    if (attempt < options.retries) await sleep(PAUSE_MS * 2 ** attempt);
+  }
+  result.missing++;
+}
+
+async function measure({ scenario, options, origin, proxy, round }: Place): Promise<Measurement> {
+  const { stdout } = await run('taskset', [
+    '-c',
+    String(options.loadCpu),
+    tool('load'),
+    ...['--to', `127.0.0.1:${proxy.running.port}`],
+    ...['--connections', String(options.connections)],
+    ...['--secs', String(options.secs), '--warmup', String(options.warmup)],
+    ...['--watch', `${proxy.running.pid},${origin.pid}`],
+    ...['--cpus', `${options.proxyCpu},${options.loadCpu}`],
+    ...scenario.client,
+  ]);
+  const seen = JSON.parse(stdout) as Seen;
+  const [own, upstream] = seen.watched;
+  if (seen.requests === 0) throw new Error(`${proxy.name} answered no request in ${scenario.name}`);
+  const known = seen.own_cpu_ns + own.cpu_ns + upstream.cpu_ns;
+  return {
+    round,
+    peer: proxy.name,
+    cpu_us_per_request: own.cpu_ns / seen.requests / 1000,
+    requests_per_s: seen.requests / seen.secs,
+    p50_us: seen.p50_us,
+    p99_us: seen.p99_us,
+    memory_mib: own.memory_kib / 1024,
+    bad: seen.wrong + seen.cut + seen.late,
+    disturbed: Math.max(seen.busy_ns - known, seen.steal_ns, 0) / seen.capacity_ns,
+  };
+}
+
+/** What the client prints; see `bench/tools/src/bin/load.rs`. */
+interface Seen {
+  secs: number;
+  requests: number;
+  wrong: number;
+  cut: number;
+  late: number;
+  p50_us: number;
+  p99_us: number;
+  own_cpu_ns: number;
+  busy_ns: number;
+  steal_ns: number;
+  capacity_ns: number;
+  watched: [Watched, Watched];
+}
+
+interface Watched {
+  cpu_ns: number;
+  memory_kib: number;
+}
+
+/** The first pause; each further one is twice as long, so that a compiler can end meanwhile. */
+const PAUSE_MS = 1_000;

@@ -1,0 +1,84 @@
+//! Connections that serve one request each and then rest: what a connection costs when nothing happens.
+//!
+//! Opens connections one after the other up to each number in `--steps`, from 127.0.0.2 upwards (20,000 from
+//! each address), and after each step prints one line of JSON: connections open, and the memory of the process tree `--watch`
+//! (kibibytes, Pss). Then holds them until standard input ends, or for `--hold` seconds (default 60).
+//! Errors: an answer that is not 200 ends the program, because the next number would be wrong.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::time::Duration;
+
+use bench_tools::answer::Answers;
+use bench_tools::args::Args;
+use bench_tools::{procfs, sys};
+
+fn main() -> io::Result<()> {
+    let mut args = Args::new(
+        "idle --to ADDRESS:PORT --watch PID [--steps 0,5000,15000] [--path /128] [--hold SECONDS]",
+    );
+    let to: SocketAddrV4 = args.required("--to");
+    let watch: u32 = args.required("--watch");
+    let mut steps: Vec<usize> = args.list("--steps");
+    let path: String = args.value("--path").unwrap_or_else(|| "/128".into());
+    let hold = Duration::from_secs(args.value("--hold").unwrap_or(60));
+    args.finish();
+    if steps.is_empty() {
+        steps = vec![0, 5_000, 15_000];
+    }
+    let limit = sys::raise_open_files()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bench.test\r\n\r\n");
+    let mut open = Vec::new();
+    for step in steps {
+        if step as u64 + 64 > limit {
+            return Err(io::Error::other(format!(
+                "{step} connections need more open files than {limit}"
+            )));
+        }
+        while open.len() < step {
+            open.push(ask(to, source(open.len()), request.as_bytes())?);
+        }
+        let memory = procfs::memory_kib(watch)?;
+        println!("{{\"connections\":{step},\"memory_kib\":{memory}}}");
+    }
+    hold_open(hold);
+    Ok(())
+}
+
+fn ask(to: SocketAddrV4, from: Ipv4Addr, request: &[u8]) -> io::Result<TcpStream> {
+    let mut stream = sys::connect(to, Some(from))?;
+    // Blocking from here on: a connect still under way is waited for by the first write.
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(request)?;
+    let mut answers = Answers::default();
+    let mut scratch = [0; 4096];
+    loop {
+        let n = stream.read(&mut scratch)?;
+        let fed = answers.feed(&scratch[..n]);
+        match fed {
+            Ok((_, Some(answer))) if answer.status == 200 && !answer.close => return Ok(stream),
+            Ok((_, None)) if n > 0 => {}
+            other => {
+                return Err(io::Error::other(format!("unexpected answer: {other:?}")));
+            }
+        }
+    }
+}
+
+fn source(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, 2 + (number / PER_ADDRESS) as u8)
+}
+
+fn hold_open(limit: Duration) {
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        ended.send(())
+    });
+    // Either way it is over: the connections close with the process.
+    let _ = end.recv_timeout(limit);
+}
+
+/// Below the size of the default ephemeral range (28,232).
+const PER_ADDRESS: usize = 20_000;

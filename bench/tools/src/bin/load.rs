@@ -1,0 +1,342 @@
+//! The client: a closed loop of requests over a fixed number of connections, and the measurement itself.
+//!
+//! Each connection has one request in flight and sends the next when the answer is complete. With `--close`
+//! each request has a new connection, closed by the client after the answer (from 32 source addresses in
+//! turn, so that ports in TIME_WAIT do not run out); no `Connection: close` is sent, so what a proxy does
+//! upstream is the same as with keep-alive. With `--post N` each request is a POST with a body of N bytes, written as the socket takes it.
+//!
+//! At the beginning and the end of the window it reads the CPU time of the process trees in `--watch`, its own, and how
+//! long the CPUs in `--cpus` were busy, so that CPU time, requests and disturbance are of the same span.
+//! Output: one line of JSON. An answer is bad when its status is not in `--expect`, its length is not `--body` (status
+//! 200 only), it is cut off, or it is more than 2 s late at the end.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::time::{Duration, Instant};
+
+use bench_tools::answer::{Answer, Answers};
+use bench_tools::args::Args;
+use bench_tools::procfs::{self, CpuSample, Unused};
+use bench_tools::sys::{self, Events, Poll};
+use hdrhistogram::Histogram;
+
+fn main() -> io::Result<()> {
+    let mut args = Args::new(
+        "load --to ADDRESS:PORT [--path /128] [--body BYTES] [--post BYTES] [--close] [--expect 200,429] \
+         [--connections 64] [--secs 3] [--warmup 0.5] [--watch PID,PID] [--cpus 0,1]",
+    );
+    let to: SocketAddrV4 = args.required("--to");
+    let path: String = args.value("--path").unwrap_or_else(|| "/128".into());
+    let post: Option<usize> = args.value("--post");
+    let connections: usize = args.value("--connections").unwrap_or(64);
+    let secs = seconds(args.value("--secs").unwrap_or(3.0))?;
+    let warmup = seconds(args.value("--warmup").unwrap_or(0.5))?;
+    let watched: Vec<u32> = args.list("--watch");
+    let cpus: Vec<usize> = args.list("--cpus");
+    let mut expect: Vec<u16> = args.list("--expect");
+    if expect.is_empty() {
+        expect.push(200);
+    }
+    let plan = Plan {
+        to,
+        request: request(&path, post),
+        close: args.flag("--close"),
+        body: args.value("--body"),
+        expect,
+    };
+    args.finish();
+    sys::raise_open_files()?;
+    let mut client = Client::new(plan, connections)?;
+    client.run_until(Instant::now() + warmup)?;
+    let before = Sample::take(&watched, &cpus)?;
+    client.tally = Tally::new();
+    client.run_until(before.at + secs)?;
+    let after = Sample::take(&watched, &cpus)?;
+    client.count_late(after.at);
+    println!("{}", report(&client.tally, &before, &after));
+    Ok(())
+}
+
+/// What to send and what to take for a good answer.
+struct Plan {
+    to: SocketAddrV4,
+    request: Vec<u8>,
+    close: bool,
+    body: Option<u64>,
+    expect: Vec<u16>,
+}
+
+impl Plan {
+    fn is_good(&self, answer: Answer) -> bool {
+        let length = answer.status != 200 || self.body.is_none_or(|body| body == answer.body);
+        length && self.expect.contains(&answer.status)
+    }
+}
+
+struct Client {
+    plan: Plan,
+    poll: Poll,
+    connections: Vec<Connection>,
+    opened: usize,
+    scratch: Vec<u8>,
+    tally: Tally,
+    /// Failures since the last answer: a server that is gone must not be asked for ever.
+    failed_in_a_row: u64,
+}
+
+struct Connection {
+    stream: TcpStream,
+    sent: usize,
+    began: Instant,
+    answers: Answers,
+}
+
+impl Client {
+    fn new(plan: Plan, connections: usize) -> io::Result<Self> {
+        let mut client = Self {
+            plan,
+            poll: Poll::new()?,
+            connections: Vec::new(),
+            opened: 0,
+            scratch: vec![0; 64 * 1024],
+            tally: Tally::new(),
+            failed_in_a_row: 0,
+        };
+        for at in 0..connections {
+            let connection = client.open(at)?;
+            client.connections.push(connection);
+        }
+        Ok(client)
+    }
+
+    fn open(&mut self, at: usize) -> io::Result<Connection> {
+        let source = Ipv4Addr::new(127, 0, 0, 2 + (self.opened % SOURCES) as u8);
+        self.opened += 1;
+        let stream = sys::connect(self.plan.to, Some(source))?;
+        self.poll.add(&stream, at as u64)?;
+        Ok(Connection {
+            stream,
+            sent: 0,
+            began: Instant::now(),
+            answers: Answers::default(),
+        })
+    }
+
+    fn run_until(&mut self, end: Instant) -> io::Result<()> {
+        let mut events = Events::new();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            let timeout = i32::try_from(left.as_millis() + 1).unwrap_or(i32::MAX);
+            self.poll.wait(&mut events, timeout)?;
+            for at in 0..events.len() {
+                self.turn(events.at(at).token as usize)?;
+            }
+        }
+    }
+
+    /// Writes and reads one connection as far as it goes. An event of a connection that was replaced since
+    /// finds nothing to do.
+    fn turn(&mut self, at: usize) -> io::Result<()> {
+        let connection = &mut self.connections[at];
+        if connection.send(&self.plan.request).is_err() {
+            return self.failed(at);
+        }
+        loop {
+            let connection = &mut self.connections[at];
+            let n = match (&connection.stream).read(&mut self.scratch) {
+                Ok(n) if n > 0 => n,
+                Err(error) if would_block(&error) => return Ok(()),
+                Ok(_) | Err(_) => return self.failed(at),
+            };
+            let answer = match connection.answers.feed(&self.scratch[..n]) {
+                Ok((used, answer)) if used == n => answer,
+                // Bytes after the answer to the only request in flight were not asked for.
+                Ok(_) | Err(_) => return self.failed(at),
+            };
+            if let Some(answer) = answer {
+                self.answered(at, answer)?;
+            }
+            if n < self.scratch.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn answered(&mut self, at: usize, answer: Answer) -> io::Result<()> {
+        let now = Instant::now();
+        let connection = &mut self.connections[at];
+        let good = self.plan.is_good(answer);
+        self.tally
+            .answered(answer.status, good, now - connection.began);
+        self.failed_in_a_row = 0;
+        if self.plan.close || answer.close {
+            self.tally.reopened += u64::from(!self.plan.close);
+            self.connections[at] = self.open(at)?;
+            return Ok(());
+        }
+        connection.sent = 0;
+        connection.began = now;
+        match connection.send(&self.plan.request) {
+            Ok(()) => Ok(()),
+            Err(_) => self.failed(at),
+        }
+    }
+
+    fn failed(&mut self, at: usize) -> io::Result<()> {
+        self.tally.cut += 1;
+        self.failed_in_a_row += 1;
+        if self.failed_in_a_row > GIVE_UP {
+            return Err(io::Error::other("the server does not answer"));
+        }
+        self.connections[at] = self.open(at)?;
+        Ok(())
+    }
+
+    fn count_late(&mut self, now: Instant) {
+        let late = |connection: &&Connection| now - connection.began > LATE;
+        self.tally.late = self.connections.iter().filter(late).count() as u64;
+    }
+}
+
+impl Connection {
+    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        while self.sent < request.len() {
+            match (&self.stream).write(&request[self.sent..]) {
+                Ok(n) => self.sent += n,
+                Err(error) if would_block(&error) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What happened within the window.
+struct Tally {
+    requests: u64,
+    wrong: u64,
+    cut: u64,
+    late: u64,
+    reopened: u64,
+    statuses: Vec<(u16, u64)>,
+    latency_us: Histogram<u64>,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            requests: 0,
+            wrong: 0,
+            cut: 0,
+            late: 0,
+            reopened: 0,
+            statuses: Vec::new(),
+            // One minute is far above every timeout under test; what is above counts as one minute.
+            latency_us: Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right"),
+        }
+    }
+
+    fn answered(&mut self, status: u16, good: bool, took: Duration) {
+        self.requests += 1;
+        self.wrong += u64::from(!good);
+        match self.statuses.iter_mut().find(|(seen, _)| *seen == status) {
+            Some((_, count)) => *count += 1,
+            None => self.statuses.push((status, 1)),
+        }
+        self.latency_us.saturating_record(took.as_micros() as u64);
+    }
+}
+
+/// The state of the machine at one moment.
+struct Sample {
+    at: Instant,
+    own: CpuSample,
+    watched: Vec<(u32, CpuSample)>,
+    unused: Unused,
+    cpus: usize,
+}
+
+impl Sample {
+    fn take(watched: &[u32], cpus: &[usize]) -> io::Result<Self> {
+        let of = |pid: &u32| CpuSample::of(*pid).map(|sample| (*pid, sample));
+        Ok(Self {
+            watched: watched.iter().map(of).collect::<io::Result<_>>()?,
+            own: CpuSample::of(std::process::id())?,
+            unused: Unused::of(cpus)?,
+            cpus: cpus.len(),
+            at: Instant::now(),
+        })
+    }
+}
+
+fn report(tally: &Tally, before: &Sample, after: &Sample) -> String {
+    let window = after.at - before.at;
+    let capacity = window.as_nanos() as u64 * after.cpus as u64;
+    let busy = capacity.saturating_sub(after.unused.idle.saturating_sub(before.unused.idle));
+    let steal = after.unused.steal.saturating_sub(before.unused.steal);
+    let watched: Vec<String> = after
+        .watched
+        .iter()
+        .zip(&before.watched)
+        .map(|((pid, now), (_, then))| {
+            let cpu = now.since(then);
+            let memory = procfs::memory_kib(*pid).unwrap_or(0);
+            format!("{{\"pid\":{pid},\"cpu_ns\":{cpu},\"memory_kib\":{memory}}}")
+        })
+        .collect();
+    let statuses: Vec<String> = tally
+        .statuses
+        .iter()
+        .map(|(status, count)| format!("\"{status}\":{count}"))
+        .collect();
+    let latency = &tally.latency_us;
+    format!(
+        "{{\"secs\":{:.3},\"requests\":{},\"wrong\":{},\"cut\":{},\"late\":{},\"reopened\":{},\
+         \"statuses\":{{{}}},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\
+         \"own_cpu_ns\":{},\"busy_ns\":{busy},\"steal_ns\":{steal},\"capacity_ns\":{capacity},\"watched\":[{}]}}",
+        window.as_secs_f64(),
+        tally.requests,
+        tally.wrong,
+        tally.cut,
+        tally.late,
+        tally.reopened,
+        statuses.join(","),
+        latency.value_at_quantile(0.5),
+        latency.value_at_quantile(0.99),
+        latency.max(),
+        after.own.since(&before.own),
+        watched.join(","),
+    )
+}
+
+fn request(path: &str, post: Option<usize>) -> Vec<u8> {
+    let method = if post.is_some() { "POST" } else { "GET" };
+    let mut bytes = format!(
+        "{method} {path} HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n"
+    );
+    if let Some(length) = post {
+        bytes += &format!("Content-Type: application/octet-stream\r\nContent-Length: {length}\r\n");
+    }
+    bytes += "\r\n";
+    let mut bytes = bytes.into_bytes();
+    bytes.resize(bytes.len() + post.unwrap_or(0), b'x');
+    bytes
+}
+
+fn seconds(value: f64) -> io::Result<Duration> {
+    Duration::try_from_secs_f64(value).map_err(io::Error::other)
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::NotConnected
+    )
+}
+
+const LATE: Duration = Duration::from_secs(2);
+const GIVE_UP: u64 = 10_000;
+const SOURCES: usize = 32;

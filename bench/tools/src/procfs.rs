@@ -1,0 +1,168 @@
+//! CPU time and memory of process trees, and how busy the CPUs were, from `/proc`.
+//!
+//! Units: nanoseconds of CPU, kibibytes of memory. CPU time is the sum of `schedstat` (its first field is
+//! time on a CPU in ns) over all threads, because `stat` counts in clock ticks of 10 ms. It lags by at most
+//! one scheduler tick for a thread that is running. What a thread that ended within the window
+//! used after the first sample is lost; no server under test ends threads under load.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// CPU time used so far by each thread of some process trees.
+pub struct CpuSample(HashMap<u32, u64>);
+
+impl CpuSample {
+    /// The threads of `root` and of everything it started.
+    pub fn of(root: u32) -> io::Result<Self> {
+        let mut threads = HashMap::new();
+        for pid in tree(root)? {
+            let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+                continue; // ended since `tree`
+            };
+            for task in tasks.flatten() {
+                let tid = task.file_name().to_string_lossy().parse();
+                let text = fs::read_to_string(task.path().join("schedstat"));
+                if let (Ok(tid), Ok(text)) = (tid, text) {
+                    let used = first_number(&text).ok_or_else(|| odd("schedstat"))?;
+                    threads.insert(tid, used);
+                }
+            }
+        }
+        if threads.is_empty() {
+            return Err(io::Error::other(format!("process {root} is not there")));
+        }
+        Ok(Self(threads))
+    }
+
+    /// Nanoseconds used since `earlier`.
+    pub fn since(&self, earlier: &Self) -> u64 {
+        let used =
+            |(tid, now): (&u32, &u64)| now.saturating_sub(earlier.0.get(tid).copied().unwrap_or(0));
+        self.0.iter().map(used).sum()
+    }
+}
+
+/// `root` and its descendants, `root` first.
+pub fn tree(root: u32) -> io::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let stat = fs::read_to_string(entry.path().join("stat"));
+        if let Some(parent) = stat.ok().as_deref().and_then(parent) {
+            parents.push((pid, parent));
+        }
+    }
+    let mut found = vec![root];
+    let mut at = 0;
+    while at < found.len() {
+        let above = found[at];
+        let children = parents.iter().filter(|(_, parent)| *parent == above);
+        found.extend(children.map(|(pid, _)| *pid));
+        at += 1;
+    }
+    Ok(found)
+}
+
+/// Memory of a process tree: each page's size divided by the number of processes that share it (Pss).
+pub fn memory_kib(root: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for pid in tree(root)? {
+        let path = format!("/proc/{pid}/smaps_rollup");
+        let Ok(text) = fs::read_to_string(Path::new(&path)) else {
+            continue; // ended since `tree`
+        };
+        let pss = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        sum += pss.and_then(first_number).ok_or_else(|| odd(&path))?;
+    }
+    Ok(sum)
+}
+
+/// What the named CPUs did not do for this machine's processes, since boot, in ns summed over them.
+#[derive(Clone, Copy)]
+pub struct Unused {
+    /// Nothing to do. Counted when a CPU leaves idle, so not sampled; shown in ticks of 10 ms.
+    pub idle: u64,
+    /// Taken by the host for others. Kernels without paravirtual time accounting count it as the
+    /// running thread's time too, so no sum of threads shows it.
+    pub steal: u64,
+}
+
+impl Unused {
+    /// Reads `/proc/stat`.
+    pub fn of(cpus: &[usize]) -> io::Result<Self> {
+        let text = fs::read_to_string("/proc/stat")?;
+        let mut sum = Self { idle: 0, steal: 0 };
+        for cpu in cpus {
+            let name = format!("cpu{cpu} ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&name));
+            let (idle, steal) = line.and_then(ticks).ok_or_else(|| odd(&name))?;
+            sum.idle += idle * NS_PER_TICK;
+            sum.steal += steal * NS_PER_TICK;
+        }
+        Ok(sum)
+    }
+}
+
+/// user nice system IDLE IOWAIT irq softirq STEAL
+fn ticks(line: &str) -> Option<(u64, u64)> {
+    let mut fields = line.split_ascii_whitespace().map(str::parse::<u64>);
+    let mut next = |skip| fields.nth(skip)?.ok();
+    let idle = next(3)? + next(0)?;
+    Some((idle, next(2)?))
+}
+
+/// The parent's pid of a `stat` line; the command's name is in brackets and may hold brackets itself.
+fn parent(stat: &str) -> Option<u32> {
+    let after = &stat[stat.rfind(')')? + 1..];
+    after.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+fn first_number(text: &str) -> Option<u64> {
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+fn odd(what: &str) -> io::Error {
+    io::Error::other(format!("{what} does not read as expected"))
+}
+
+/// USER_HZ is 100 on every Linux.
+const NS_PER_TICK: u64 = 10_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_understood() {
+        assert_eq!(parent("12 (a) b) S 7 12 0"), Some(7));
+        assert_eq!(parent("nonsense"), None);
+        assert_eq!(
+            ticks("887 0 1261 153296 23 0 14 528 0 0"),
+            Some((153_319, 528))
+        );
+        assert_eq!(ticks("887 0 1261"), None);
+        assert_eq!(first_number(" 97492 1 2\n"), Some(97_492));
+    }
+
+    #[test]
+    fn the_own_process_is_seen() {
+        let own = std::process::id();
+        assert_eq!(tree(own).unwrap()[0], own);
+        let before = CpuSample::of(own).unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(60);
+        let mut spun = 0u64;
+        while std::time::Instant::now() < until {
+            spun = std::hint::black_box(spun + 1);
+        }
+        let used = CpuSample::of(own).unwrap().since(&before);
+        assert!(used > 5_000_000, "60 ms of spinning counted as {used} ns");
+        assert!(memory_kib(own).unwrap() > 100);
+        assert!(Unused::of(&[0]).unwrap().idle > 0);
+        assert!(Unused::of(&[usize::MAX]).is_err());
+        assert!(CpuSample::of(u32::MAX).is_err());
+    }
+}

@@ -1,0 +1,170 @@
+//! The measuring programs against one another: what they count must be what happened.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+struct Server {
+    child: Child,
+    port: String,
+}
+
+impl Server {
+    fn start(program: &str, args: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("it is piped"))
+            .read_line(&mut line)
+            .expect("it says where it listens");
+        let port = line.trim().strip_prefix("ready ").expect("a port").into();
+        Self { child, port }
+    }
+
+    fn origin() -> Self {
+        Self::start(env!("CARGO_BIN_EXE_origin"), &[])
+    }
+
+    fn floor(origin: &Self) -> Self {
+        let upstream = origin.address();
+        Self::start(env!("CARGO_BIN_EXE_floor"), &["--upstream", &upstream])
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn load(&self, args: &[&str]) -> String {
+        let pid = self.child.id().to_string();
+        let output = Command::new(env!("CARGO_BIN_EXE_load"))
+            .args(["--to", &self.address(), "--watch", &pid, "--cpus", "0"])
+            .args(["--secs", "0.2", "--warmup", "0.05", "--connections", "8"])
+            .args(args)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("it is text")
+    }
+
+    fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address()).expect("it accepts");
+        stream.write_all(request).expect("it reads");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .expect("it answers and closes");
+        answer
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn number(line: &str, key: &str) -> u64 {
+    let key = format!("\"{key}\":");
+    let at = line
+        .find(&key)
+        .unwrap_or_else(|| panic!("no {key} in {line}"));
+    let text = &line[at + key.len()..];
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    text[..end]
+        .parse()
+        .unwrap_or_else(|_| panic!("{key} in {line}"))
+}
+
+#[test]
+fn each_kind_of_load_passes_the_floor_without_a_bad_answer() {
+    let origin = Server::origin();
+    let floor = Server::floor(&origin);
+    let cases: [&[&str]; 5] = [
+        &["--body", "128"],
+        &["--path", "/16k", "--body", "16384"],
+        &["--close", "--body", "128"],
+        &["--path", "/upload", "--post", "65536", "--body", "2"],
+        &["--path", "/upload", "--post", "8000000", "--body", "2"],
+    ];
+    for case in cases {
+        let line = floor.load(case);
+        for key in ["wrong", "cut", "late"] {
+            assert_eq!(number(&line, key), 0, "{key} with {case:?}: {line}");
+        }
+        assert!(number(&line, "requests") > 0, "{case:?}: {line}");
+        assert!(number(&line, "cpu_ns") > 0, "{case:?}: {line}");
+    }
+}
+
+#[test]
+fn bad_answers_are_counted() {
+    let origin = Server::origin();
+    let length = origin.load(&["--body", "127"]);
+    assert_eq!(
+        number(&length, "wrong"),
+        number(&length, "requests"),
+        "{length}"
+    );
+    let status = origin.load(&["--path", "/nowhere"]);
+    assert_eq!(
+        number(&status, "wrong"),
+        number(&status, "requests"),
+        "{status}"
+    );
+    let expected = origin.load(&["--path", "/nowhere", "--expect", "200,404"]);
+    assert_eq!(number(&expected, "wrong"), 0, "{expected}");
+    assert_eq!(
+        number(&expected, "404"),
+        number(&expected, "requests"),
+        "{expected}"
+    );
+}
+
+#[test]
+fn the_origin_answers_pipelined_and_chunked_requests_in_order() {
+    let origin = Server::origin();
+    let answer = origin.exchange(
+        b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n\
+          GET /128 HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    );
+    let statuses: Vec<&str> = answer.matches("HTTP/1.1 200 OK").collect();
+    assert_eq!(statuses.len(), 2, "{answer}");
+    assert!(answer.contains("\r\n\r\nokHTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.ends_with("not here"), "{answer}");
+    let refused = origin.exchange(b"nonsense\r\n\r\n");
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+}
+
+#[test]
+fn idle_connections_are_opened_and_counted() {
+    let origin = Server::origin();
+    let pid = origin.child.id().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_idle"))
+        .args([
+            "--to",
+            &origin.address(),
+            "--watch",
+            &pid,
+            "--steps",
+            "0,300",
+        ])
+        .stdin(Stdio::null())
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("it is text");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(number(lines[1], "connections"), 300, "{text}");
+    assert!(
+        number(lines[1], "memory_kib") > number(lines[0], "memory_kib"),
+        "{text}"
+    );
+}

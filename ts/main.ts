@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/**
+ * main: the command line. It finds the command and says errors in words for people; the commands are in
+ * `commands/`.
+ *
+ * Exit codes: {@link EXIT}.
+ */
+import { parseArgs } from 'node:util';
+import { check } from './commands/check.js';
+import { COMMANDS, EXIT, type Flags, help, OPTIONS, type Outcome } from './commands/command.js';
+import { reload } from './commands/reload.js';
+import { start } from './commands/start.js';
+import { GateError, wrap } from './errors.js';
+
+/** Runs one command line, without the first two words; resolves with the exit code. */
+export async function run(words: readonly string[]): Promise<Outcome> {
+  const { positionals, values } = parse(words);
+  const [name, ...rest] = positionals;
+  if (name === undefined || name === 'help' || values.help === true) {
+    const topic = name === 'help' ? rest[0] : name;
+    const unasked = name === undefined && values.help !== true;
+    (unasked ? process.stderr : process.stdout).write(help(topic));
+    return unasked ? EXIT.usage : EXIT.ok;
+  }
+  if (!Object.hasOwn(COMMANDS, name)) {
+    throw new GateError(
+      'usage',
+      `there is no command ${JSON.stringify(name)}`,
+      'ironsluice --help lists them',
+    );
+  }
+  allow(name as keyof typeof COMMANDS, values, rest);
+  switch (name as keyof typeof COMMANDS) {
+    case 'start':
+      return start(values);
+    case 'check':
+      return check(rest[0] ?? values.config, values);
+    case 'reload':
+      return reload(values);
+    case 'version': {
+      const { version } = await import('./native.js');
+      process.stdout.write(`ironsluice ${version()}\n`);
+      return EXIT.ok;
+    }
+  }
+}
+
+function parse(words: readonly string[]): { positionals: string[]; values: Flags } {
+  try {
+    return parseArgs({ args: [...words], options: OPTIONS, allowPositionals: true, strict: true });
+  } catch (error) {
+    const [sentence] = (error as Error).message.split('. ');
+    throw new GateError('usage', sentence ?? 'the command line makes no sense', 'ironsluice --help');
+  }
+}
+
+function allow(name: keyof typeof COMMANDS, values: Flags, rest: string[]): void {
+  const { flags, files } = COMMANDS[name];
+  const wrong = Object.keys(values).find((flag) => !(flags as readonly string[]).includes(flag));
+  if (wrong !== undefined) {
+    throw new GateError('usage', `${name} takes no --${wrong}`, `ironsluice ${name} --help`);
+  }
+  if (rest.length > files) {
+    throw new GateError(
+      'usage',
+      `${name} takes no ${JSON.stringify(rest[files])}`,
+      `ironsluice ${name} --help`,
+    );
+  }
+}
+
+/** A command that holds the process open, as `start` does, gives no code: it ends by itself. */
+async function main(): Promise<void> {
+  try {
+    process.exitCode = await run(process.argv.slice(2));
+  } catch (error) {
+    const gate = wrap(error);
+    const text = gate.code === 'config_invalid' ? gate.message : `ironsluice: ${gate.message}`;
+    process.stderr.write(`${text}\n`);
+    if (gate.code === 'internal') {
+      process.stderr.write(
+        `This is a bug in ironsluice, not in your config. Please report it.\n${gate.cause instanceof Error ? gate.cause.stack : ''}\n`,
+      );
+    }
+    process.exitCode = exitCode(gate);
+  }
+}
+
+function exitCode({ code }: GateError): Outcome {
+  if (code === 'usage') return EXIT.usage;
+  return code.startsWith('config_') || code === 'reload_refused' ? EXIT.config : EXIT.failed;
+}
+
+await main();

@@ -1,0 +1,50 @@
+/**
+ * native: the addon, as this layer sees it.
+ *
+ * It is loaded by the first thread that imports this, which is the main thread of the gateway; the admin
+ * thread finds it loaded. See `bindings/` for what each call does.
+ */
+import {
+  type Check,
+  checkConfig,
+  type GatewayView,
+  Gateway as NativeGateway,
+  attach as nativeAttach,
+  version as nativeVersion,
+  type Settings,
+} from '#bindings';
+
+/** The core's side of one gateway. */
+export type Native = NativeGateway;
+/** What another thread may read of a gateway. */
+export type View = GatewayView;
+/** What the config says to this layer. */
+export type { Check, Settings };
+
+/** All faults of a config, or what it says to this layer. Never throws for a config's sake. */
+export function check(json: string): Check {
+  return checkConfig(json);
+}
+
+/**
+ * Binds the listeners and starts the threads of the traffic.
+ *
+ * @throws `Error` with `code` `config_invalid`, `bind_failed`, `access_log_failed` or `system`.
+ */
+export function start(json: string): Native {
+  return new NativeGateway(json);
+}
+
+/**
+ * The gateway of this process with that number.
+ *
+ * @throws `Error` with `code` `closed` if there is none.
+ */
+export function attach(id: number): View {
+  return nativeAttach(id);
+}
+
+/** The version of the core, as `MAJOR.MINOR.PATCH`. */
+export function version(): string {
+  return nativeVersion();
+}

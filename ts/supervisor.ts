@@ -1,0 +1,44 @@
+/**
+ * supervisor: what signals mean to a gateway in the foreground.
+ *
+ * | signal          | what happens                                                                  |
+ * |-----------------|-------------------------------------------------------------------------------|
+ * | SIGTERM, SIGINT | stop accepting, finish what is in flight for `drain_timeout`, exit 0           |
+ * | again           | exit at once, with 128 + the signal's number as a shell has it                 |
+ * | SIGHUP          | read the config again; a bad one is logged and changes nothing                 |
+ * | SIGUSR1         | open log files anew, as nginx does                                             |
+ */
+import { constants } from 'node:os';
+import { wrap } from './errors.js';
+import type { Gateway } from './gateway.js';
+import type { Log } from './log.js';
+
+/** Obeys signals from now on, for as long as the process lives. */
+export function supervise(gateway: Gateway, log: Log): void {
+  let stopping = false;
+  const stop = (signal: 'SIGTERM' | 'SIGINT'): void => {
+    if (stopping) process.exit(128 + constants.signals[signal]);
+    stopping = true;
+    const hint = signal === 'SIGINT' ? '; Ctrl-C again to stop at once' : '';
+    log.info({ signal, drain_timeout_ms: gateway.drainTimeoutMs }, `finishing what is in flight${hint}`);
+    gateway.close().then(
+      () => {
+        log.info('stopped');
+        process.exit(0);
+      },
+      (error) => {
+        log.fatal({ err: wrap(error) }, 'the stop failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  process.on('SIGHUP', () => {
+    gateway
+      .reload()
+      .catch((error) => log.error({ err: wrap(error) }, 'the reload was refused; the old config stays'));
+  });
+  // A listener here also stops Node from opening its inspector on this signal.
+  process.on('SIGUSR1', () => gateway.reopenLogs());
+}
