@@ -5,7 +5,14 @@
  * words before an exit are not lost; there are few of them. On a terminal a line is for people, elsewhere
  * it is JSON for machines; times are ISO 8601 in UTC.
  */
-import { type DestinationStream, destination, type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino';
+import {
+  type DestinationStream,
+  destination,
+  type Logger,
+  type LoggerOptions,
+  pino,
+  stdTimeFunctions,
+} from 'pino';
 
 /** A logger; `child` adds fields. */
 export type Log = Logger;

@@ -45,8 +45,14 @@ pub struct Check {
 #[napi(catch_unwind)]
 pub fn check_config(json: String) -> Check {
     match config::parse(&json) {
-        Ok(config) => Check { faults: Vec::new(), settings: Some(settings(&config)) },
-        Err(faults) => Check { faults: faults.into_iter().map(fault).collect(), settings: None },
+        Ok(config) => Check {
+            faults: Vec::new(),
+            settings: Some(settings(&config)),
+        },
+        Err(faults) => Check {
+            faults: faults.into_iter().map(fault).collect(),
+            settings: None,
+        },
     }
 }
 
@@ -64,14 +70,33 @@ pub(crate) fn lines(faults: &[config::Fault]) -> String {
 fn settings(config: &Config) -> Settings {
     let (admin_bind, admin_allow_hosts) = match &config.admin {
         Admin::Off => (None, Vec::new()),
-        Admin::On(listener) => (Some(listener.bind.to_string()), listener.allow_hosts.clone()),
+        Admin::On(listener) => (
+            Some(listener.bind.to_string()),
+            listener.allow_hosts.clone(),
+        ),
     };
-    let drain_timeout_ms = u32::try_from(config.drain_timeout.nanos() / 1_000_000).unwrap_or(u32::MAX);
+    let drain_timeout_ms =
+        u32::try_from(config.drain_timeout.nanos() / 1_000_000).unwrap_or(u32::MAX);
     let state_dir = config.state_dir.as_ref().map(ToString::to_string);
-    Settings { admin_bind, admin_allow_hosts, state_dir, drain_timeout_ms }
+    Settings {
+        admin_bind,
+        admin_allow_hosts,
+        state_dir,
+        drain_timeout_ms,
+    }
 }
 
 fn fault(fault: config::Fault) -> Fault {
-    let config::Fault { path, on_key, why, fix } = fault;
-    Fault { path, on_key, why, fix }
+    let config::Fault {
+        path,
+        on_key,
+        why,
+        fix,
+    } = fault;
+    Fault {
+        path,
+        on_key,
+        why,
+        fix,
+    }
 }

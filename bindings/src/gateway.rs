@@ -36,7 +36,10 @@ impl Gateway {
     pub fn new(json: String) -> Result<Self> {
         let started = net::Gateway::start(parse(&json)?).map_err(refused)?;
         let gateway = Arc::new(started);
-        Ok(Self { id: registry::add(gateway.clone()), gateway })
+        Ok(Self {
+            id: registry::add(gateway.clone()),
+            gateway,
+        })
     }
 
     /// The number under which other threads of the process find it with `attach`.
@@ -49,7 +52,12 @@ impl Gateway {
     #[napi(catch_unwind)]
     pub fn addresses(&self) -> Vec<Bound> {
         let all = self.gateway.addresses();
-        all.into_iter().map(|(name, address)| Bound { name, address: address.to_string() }).collect()
+        all.into_iter()
+            .map(|(name, address)| Bound {
+                name,
+                address: address.to_string(),
+            })
+            .collect()
     }
 
     /// Publishes a config, JSON, and returns its revision. Throws as the constructor does; then the
@@ -69,7 +77,8 @@ impl Gateway {
     /// The addresses of a host name; without any the last ones stay.
     #[napi(catch_unwind)]
     pub fn resolved(&self, host: String, addresses: Vec<String>) -> Result<()> {
-        let parsed: std::result::Result<Vec<IpAddr>, _> = addresses.iter().map(|a| a.parse()).collect();
+        let parsed: std::result::Result<Vec<IpAddr>, _> =
+            addresses.iter().map(|a| a.parse()).collect();
         let addresses = parsed.map_err(|e| error("internal", format!("{addresses:?}: {e}")))?;
         self.gateway.resolved(&host, addresses);
         Ok(())
@@ -109,7 +118,10 @@ impl Gateway {
     /// left is cut off. True if nothing was.
     #[napi(catch_unwind, ts_return_type = "Promise<boolean>")]
     pub fn drain(&self, timeout_ms: u32) -> AsyncTask<Drain> {
-        Drain::task(self.gateway.clone(), Duration::from_millis(timeout_ms.into()))
+        Drain::task(
+            self.gateway.clone(),
+            Duration::from_millis(timeout_ms.into()),
+        )
     }
 
     /// Closes everything at once. The second time does nothing.
@@ -138,7 +150,9 @@ pub struct GatewayView {
 #[napi(catch_unwind)]
 pub fn attach(id: u32) -> Result<GatewayView> {
     let gateway = registry::find(id);
-    gateway.map(|gateway| GatewayView { gateway }).ok_or_else(|| error("closed", format!("no gateway {id} runs")))
+    gateway
+        .map(|gateway| GatewayView { gateway })
+        .ok_or_else(|| error("closed", format!("no gateway {id} runs")))
 }
 
 #[napi]

@@ -3,6 +3,7 @@
 //! Nothing here decides about a request or a config. Every export catches panics (a bug becomes an
 //! `Error` with code `internal`); every error has a stable `code`. There is no async runtime: what
 //! blocks runs as a task of libuv's pool ([`drain`]).
+#![cfg_attr(test, allow(dead_code, reason = "exports are reached from Node only"))]
 
 mod config;
 mod drain;

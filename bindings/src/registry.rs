@@ -39,5 +39,9 @@ struct All {
     gateways: HashMap<u32, Arc<Gateway>>,
 }
 
-static ALL: std::sync::LazyLock<Mutex<All>> =
-    std::sync::LazyLock::new(|| Mutex::new(All { last: 0, gateways: HashMap::new() }));
+static ALL: std::sync::LazyLock<Mutex<All>> = std::sync::LazyLock::new(|| {
+    Mutex::new(All {
+        last: 0,
+        gateways: HashMap::new(),
+    })
+});

@@ -14,7 +14,11 @@ import { EXIT, type Flags, type Outcome } from './command.js';
 export async function reload(flags: Flags): Promise<Outcome> {
   const bind = flags.admin ?? judge(await loadFile(discover(flags.config))).adminBind;
   if (bind === undefined) {
-    throw new GateError('admin_unreachable', 'the config says admin: off', 'send SIGHUP to the gateway instead');
+    throw new GateError(
+      'admin_unreachable',
+      'the config says admin: off',
+      'send SIGHUP to the gateway instead',
+    );
   }
   const address = bind.replace(/^0\.0\.0\.0:/, '127.0.0.1:').replace(/^\[::\]:/, '[::1]:');
   const answer = await ask(address);

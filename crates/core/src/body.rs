@@ -109,7 +109,13 @@ impl Bodies {
     ///
     /// # Errors
     /// [`Abort`] if a pipe cuts the stream, or takes nothing of what it is given.
-    pub fn pass(&mut self, side: Side, input: &[u8], end: bool, out: &mut Vec<u8>) -> Result<(), Abort> {
+    pub fn pass(
+        &mut self,
+        side: Side,
+        input: &[u8],
+        end: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Abort> {
         let at = out.len();
         let pipes = &mut self.pipes[side as usize];
         match pipes.len() {
@@ -155,7 +161,12 @@ impl Bodies {
     }
 }
 
-fn through(pipe: &mut dyn Pipe, mut input: &[u8], end: bool, out: &mut Vec<u8>) -> Result<(), Abort> {
+fn through(
+    pipe: &mut dyn Pipe,
+    mut input: &[u8],
+    end: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), Abort> {
     while !input.is_empty() {
         let took = pipe.push(input, out)?;
         if took == 0 || took > input.len() {
@@ -216,8 +227,14 @@ mod tests {
     fn a_pipe_that_takes_nothing_cuts_the_stream_instead_of_hanging() {
         let mut b = Bodies::default();
         b.pipe(Side::Request, Box::new(Stuck));
-        assert_eq!(b.pass(Side::Request, b"x", false, &mut Vec::new()), Err(Abort));
-        assert_eq!(b.pass(Side::Request, b"", true, &mut Vec::new()), Err(Abort));
+        assert_eq!(
+            b.pass(Side::Request, b"x", false, &mut Vec::new()),
+            Err(Abort)
+        );
+        assert_eq!(
+            b.pass(Side::Request, b"", true, &mut Vec::new()),
+            Err(Abort)
+        );
     }
 
     #[test]
@@ -227,9 +244,15 @@ mod tests {
         struct Log(Rc<RefCell<Vec<String>>>, usize);
         impl Tap for Log {
             fn see(&mut self, bytes: &[u8]) -> Keep {
-                self.0.borrow_mut().push(String::from_utf8_lossy(bytes).into());
+                self.0
+                    .borrow_mut()
+                    .push(String::from_utf8_lossy(bytes).into());
                 self.1 -= 1;
-                if self.1 == 0 { Keep::Stop } else { Keep::Watching }
+                if self.1 == 0 {
+                    Keep::Stop
+                } else {
+                    Keep::Watching
+                }
             }
             fn end(&mut self, how: End) {
                 self.0.borrow_mut().push(format!("{how:?}"));

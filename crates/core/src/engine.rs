@@ -10,7 +10,9 @@ use std::sync::Arc;
 use wire::{Framing, Head};
 
 use crate::body::Side;
-use crate::filter::{Answer, AskId, Client, Cx, Exchange, Failed, Join, Outcome, Slot, Verdict, Who};
+use crate::filter::{
+    Answer, AskId, Client, Cx, Exchange, Failed, Join, Outcome, Slot, Verdict, Who,
+};
 use crate::forward::{self, Attempt, Choice, Failure};
 use crate::reply::{self, Reply};
 use crate::snapshot::{Route, Snapshot};
@@ -106,7 +108,13 @@ impl Default for AskId {
 
 impl Run {
     /// Steps 4 to 6: finds the route of `self.exchange.request` and starts its filters.
-    pub fn begin(&mut self, env: &mut Env<'_>, snapshot: &InForce, listener: u32, client: Client) -> Step {
+    pub fn begin(
+        &mut self,
+        env: &mut Env<'_>,
+        snapshot: &InForce,
+        listener: u32,
+        client: Client,
+    ) -> Step {
         self.exchange.client = client;
         self.phase = Phase::Request;
         let route = snapshot.router.find(listener, &self.exchange.request);
@@ -117,7 +125,11 @@ impl Run {
         self.route = Some(route);
         let r = &snapshot.routes[route as usize];
         if self.exchange.request.has_escaped_slash() && !r.keep_escaped_slash {
-            return self.refuse(&Reply::problem(400, "escaped_slash", "The path has an escaped slash."));
+            return self.refuse(&Reply::problem(
+                400,
+                "escaped_slash",
+                "The path has an escaped slash.",
+            ));
         }
         if self.slots.len() < r.filters.len() {
             self.slots.resize_with(r.filters.len(), Slot::default);
@@ -128,14 +140,20 @@ impl Run {
 
     /// Step 6: the answer to an ask. An answer to one that was cancelled is dropped.
     pub fn answer(&mut self, env: &mut Env<'_>, id: AskId, answer: Answer<'_>) -> Step {
-        let Some(open) = self.acts.close(id) else { return Step::Wait };
-        let Some(snapshot) = self.snapshot.clone() else { return Step::Wait };
+        let Some(open) = self.acts.close(id) else {
+            return Step::Wait;
+        };
+        let Some(snapshot) = self.snapshot.clone() else {
+            return Step::Wait;
+        };
         self.answered(env, &snapshot, open, answer)
     }
 
     /// Step 8 has brought a response head, which stands in [`Exchange::response`].
     pub fn response(&mut self, env: &mut Env<'_>, id: AskId) -> Step {
-        let Some(snapshot) = self.snapshot.clone() else { return Step::Wait };
+        let Some(snapshot) = self.snapshot.clone() else {
+            return Step::Wait;
+        };
         if id == ROUTE_FORWARD {
             if self.standing != Some(id) || self.phase != Phase::Forwarding {
                 return Step::Wait;
@@ -153,19 +171,30 @@ impl Run {
         let reply = forward::reply(failure);
         if id == ROUTE_FORWARD {
             self.standing = None;
-            let Some(snapshot) = self.snapshot.clone() else { return self.refuse(&reply) };
+            let Some(snapshot) = self.snapshot.clone() else {
+                return self.refuse(&reply);
+            };
             let filters = self.route_of(&snapshot).filters.len();
             return self.reply(env, &snapshot, &reply, filters);
         }
         self.exchange.response.clear();
         self.failure = Some(failure);
         let may_retry = failure.may_retry();
-        self.answer(env, id, Answer::Failed(Failed { who: Who::Upstream, may_retry }))
+        self.answer(
+            env,
+            id,
+            Answer::Failed(Failed {
+                who: Who::Upstream,
+                may_retry,
+            }),
+        )
     }
 
     /// Step 7: where this forward goes first.
     pub fn choose(&mut self, env: &mut Env<'_>, id: AskId) -> Choice {
-        let Some(snapshot) = &self.snapshot else { return Choice::Fail(Failure::NoEndpoint) };
+        let Some(snapshot) = &self.snapshot else {
+            return Choice::Fail(Failure::NoEndpoint);
+        };
         let Some((_, attempt)) = self.attempts.iter_mut().find(|(i, _)| *i == id) else {
             return Choice::Fail(Failure::NoEndpoint);
         };
@@ -175,9 +204,10 @@ impl Run {
 
     /// Step 7 again: the endpoint that was chosen refused the connection, so nothing was sent.
     pub fn refused(&mut self, env: &mut Env<'_>, id: AskId) -> Choice {
-        if let (Some(snapshot), Some((_, attempt))) =
-            (&self.snapshot, self.attempts.iter_mut().find(|(i, _)| *i == id))
-        {
+        if let (Some(snapshot), Some((_, attempt))) = (
+            &self.snapshot,
+            self.attempts.iter_mut().find(|(i, _)| *i == id),
+        ) {
             attempt.refused(env, &snapshot.upstreams[attempt.upstream() as usize]);
         }
         self.choose(env, id)
@@ -190,7 +220,10 @@ impl Run {
 
     /// Which upstream a forward goes to.
     pub fn upstream(&self, id: AskId) -> Option<u32> {
-        self.attempts.iter().find(|(i, _)| *i == id).map(|(_, a)| a.upstream())
+        self.attempts
+            .iter()
+            .find(|(i, _)| *i == id)
+            .map(|(_, a)| a.upstream())
     }
 
     /// Begins a forward that an effect asks for.
@@ -217,7 +250,9 @@ impl Run {
 
     /// The response's trailers are about to be written.
     pub fn trailers(&mut self, env: &mut Env<'_>, trailers: &mut Head) {
-        let Some(snapshot) = self.snapshot.clone() else { return };
+        let Some(snapshot) = self.snapshot.clone() else {
+            return;
+        };
         let route = self.route_of(&snapshot);
         let reached = self.reached;
         for &f in route.trailers.iter().filter(|f| usize::from(**f) < reached) {
@@ -351,13 +386,23 @@ impl Run {
     }
 
     /// A reply passes the response filters of the filters before `filter`.
-    fn reply(&mut self, env: &mut Env<'_>, snapshot: &InForce, reply: &Reply, filter: usize) -> Step {
+    fn reply(
+        &mut self,
+        env: &mut Env<'_>,
+        snapshot: &InForce,
+        reply: &Reply,
+        filter: usize,
+    ) -> Step {
         let route = self.route_of(snapshot);
         self.give_up();
         self.code = reply.code;
         self.held = None;
         reply.write(&mut self.exchange.response, &mut self.reply_body);
-        self.cursor = route.response.iter().filter(|f| (**f as usize) < filter).count();
+        self.cursor = route
+            .response
+            .iter()
+            .filter(|f| (**f as usize) < filter)
+            .count();
         self.adopted = REPLIED;
         self.responses(env, snapshot, Step::Reply)
     }
@@ -365,7 +410,11 @@ impl Run {
     fn responses(&mut self, env: &mut Env<'_>, snapshot: &InForce, step: Step) -> Step {
         let route = self.route_of(snapshot);
         self.phase = Phase::Response;
-        let step = if self.adopted == REPLIED { Step::Reply } else { step };
+        let step = if self.adopted == REPLIED {
+            Step::Reply
+        } else {
+            step
+        };
         while self.cursor > 0 {
             self.cursor -= 1;
             let f = route.response[self.cursor];
@@ -394,7 +443,9 @@ impl Run {
 
 /// A pipe changes the bytes, so a strong validator of the upstream no longer holds (RFC 9110, 8.8.1).
 fn weaken_etag(rsp: &mut Head) {
-    let Some(tag) = rsp.find(b"etag").filter(|t| t.starts_with(b"\"")) else { return };
+    let Some(tag) = rsp.find(b"etag").filter(|t| t.starts_with(b"\"")) else {
+        return;
+    };
     let weak = [b"W/", tag].concat();
     let put = rsp.set(b"etag", &weak);
     debug_assert!(put.is_ok(), "a prefix keeps a value valid");

@@ -253,7 +253,12 @@ pub struct Client {
 impl Client {
     /// A client of which only the connection is known.
     pub fn new(peer: SocketAddr) -> Self {
-        Self { peer, ip: peer.ip().to_canonical(), trusted_hops: 0, trusted_peer: false }
+        Self {
+            peer,
+            ip: peer.ip().to_canonical(),
+            trusted_hops: 0,
+            trusted_peer: false,
+        }
     }
 }
 

@@ -41,7 +41,12 @@ pub enum Body {
 impl Reply {
     /// A refusal. `why` is shown to the client.
     pub fn problem(status: u16, code: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, fields: Vec::new(), body: Body::Problem(why.into()) }
+        Self {
+            status,
+            code,
+            fields: Vec::new(),
+            body: Body::Problem(why.into()),
+        }
     }
 
     /// The same with one more field.
@@ -125,21 +130,38 @@ mod tests {
 
     #[test]
     fn a_problem_is_json_and_says_its_code() {
-        let quota = Body::Quota { why: "Slow \"down\".".into(), policy: "a\"b".into() };
+        let quota = Body::Quota {
+            why: "Slow \"down\".".into(),
+            policy: "a\"b".into(),
+        };
         for (reply, want) in [
-            (no_route(), serde_json::json!({
-                "type": "about:blank", "title": "Not Found", "status": 404, "code": "no_route",
-                "detail": "No route matches this request.",
-            })),
-            (Reply { status: 429, code: "rate_limited", fields: Vec::new(), body: quota }, serde_json::json!({
-                "type": QUOTA_TYPE, "title": std::str::from_utf8(QUOTA_TITLE).expect("text"), "status": 429,
-                "code": "rate_limited", "detail": "Slow \"down\".", "violated-policies": ["a\"b"],
-            })),
+            (
+                no_route(),
+                serde_json::json!({
+                    "type": "about:blank", "title": "Not Found", "status": 404, "code": "no_route",
+                    "detail": "No route matches this request.",
+                }),
+            ),
+            (
+                Reply {
+                    status: 429,
+                    code: "rate_limited",
+                    fields: Vec::new(),
+                    body: quota,
+                },
+                serde_json::json!({
+                    "type": QUOTA_TYPE, "title": std::str::from_utf8(QUOTA_TITLE).expect("text"), "status": 429,
+                    "code": "rate_limited", "detail": "Slow \"down\".", "violated-policies": ["a\"b"],
+                }),
+            ),
         ] {
             let (mut head, mut body) = (Head::new(), b"left over".to_vec());
             reply.write(&mut head, &mut body);
             assert_eq!(head.status(), reply.status);
-            assert_eq!(head.find(b"content-type"), Some(&b"application/problem+json"[..]));
+            assert_eq!(
+                head.find(b"content-type"),
+                Some(&b"application/problem+json"[..])
+            );
             let got: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             assert_eq!(got, want);
         }

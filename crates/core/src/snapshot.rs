@@ -78,7 +78,7 @@ impl Target {
             Self::One(u) => Some(*u),
             Self::Split(parts) => {
                 let total = parts.last()?.0;
-                let at = ((rng.next_u64() >> 32) * u64::from(total) >> 32) as u32;
+                let at = (((rng.next_u64() >> 32) * u64::from(total)) >> 32) as u32;
                 parts.iter().find(|(end, _)| at < *end).map(|(_, u)| *u)
             }
         }
@@ -203,7 +203,10 @@ struct Endpoints {
 impl Shared {
     /// `seed` keys the hashes of tables whose keys clients choose; it must be hard to guess.
     pub fn new(seed: u64) -> Self {
-        Self { seed, ..Self::default() }
+        Self {
+            seed,
+            ..Self::default()
+        }
     }
 
     /// The secret that keys hashes of what clients choose.
@@ -243,7 +246,9 @@ impl Shared {
             return t.clone();
         }
         let within = capacity.clamp(1, algo::GcraTable::MAX_CAPACITY);
-        let table = Arc::new(algo::GcraTable::new(within, self.seed).expect("a capacity within its bounds"));
+        let table = Arc::new(
+            algo::GcraTable::new(within, self.seed).expect("a capacity within its bounds"),
+        );
         tables.insert(identity.to_owned(), table.clone());
         table
     }
@@ -255,7 +260,11 @@ impl Shared {
 
     /// The names that have meters.
     pub fn meters(&self) -> Meters {
-        Meters { routes: self.routes.names(), upstreams: self.upstreams.names(), listeners: self.listeners.names() }
+        Meters {
+            routes: self.routes.names(),
+            upstreams: self.upstreams.names(),
+            listeners: self.listeners.names(),
+        }
     }
 }
 
@@ -302,21 +311,54 @@ impl Snapshot {
         shared: &Shared,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let upstreams: Vec<Upstream> =
-            config.upstreams.iter().map(|u| upstream(u, resolved, shared)).collect();
-        let index: HashMap<&str, u32> =
-            config.upstreams.iter().zip(0..).map(|(u, i)| (u.name.as_str(), i)).collect();
-        let listeners: HashMap<&str, u32> =
-            config.listeners.iter().zip(0..).map(|(l, i)| (l.name.as_str(), i)).collect();
-        let matches: Vec<RouteMatch> = config.routes.iter().map(|r| r.matcher(&listeners)).collect();
+        let upstreams: Vec<Upstream> = config
+            .upstreams
+            .iter()
+            .map(|u| upstream(u, resolved, shared))
+            .collect();
+        let index: HashMap<&str, u32> = config
+            .upstreams
+            .iter()
+            .zip(0..)
+            .map(|(u, i)| (u.name.as_str(), i))
+            .collect();
+        let listeners: HashMap<&str, u32> = config
+            .listeners
+            .iter()
+            .zip(0..)
+            .map(|(l, i)| (l.name.as_str(), i))
+            .collect();
+        let matches: Vec<RouteMatch> = config
+            .routes
+            .iter()
+            .map(|r| r.matcher(&listeners))
+            .collect();
         let router = Router::compile(&matches);
-        let routes =
-            config.routes.iter().enumerate().map(|(i, r)| route(i, r, &index, shared, &mut faults)).collect();
-        let access_log = config.access_log.as_ref().map(|a| (a.to.clone(), Arc::new(a.format.clone())));
-        let listener_meters =
-            config.listeners.iter().map(|l| shared.listeners.of(l.name.as_str(), MAX_PARTS)).collect();
+        let routes = config
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(i, r)| route(i, r, &index, shared, &mut faults))
+            .collect();
+        let access_log = config
+            .access_log
+            .as_ref()
+            .map(|a| (a.to.clone(), Arc::new(a.format.clone())));
+        let listener_meters = config
+            .listeners
+            .iter()
+            .map(|l| shared.listeners.of(l.name.as_str(), MAX_PARTS))
+            .collect();
         if faults.is_empty() {
-            Ok(Self { revision, router, routes, upstreams, listener_meters, access_log, config })
+            Ok(Self {
+                revision,
+                router,
+                routes,
+                upstreams,
+                listener_meters,
+                access_log,
+                config,
+            })
         } else {
             Err(faults)
         }
@@ -353,11 +395,22 @@ fn route(
     let mut built: Vec<Box<dyn Filter>> = Vec::with_capacity(r.filters.len());
     for (k, raw) in r.filters.iter().enumerate() {
         let at = format!("routes[{i}].filters[{k}]");
-        let mut b = Build { at: &at, route: &r.name, ordinal: k, shared: Some(shared), faults };
+        let mut b = Build {
+            at: &at,
+            route: &r.name,
+            ordinal: k,
+            shared: Some(shared),
+            faults,
+        };
         built.extend(filters::build(&raw.name, &raw.object, &mut b));
     }
     let which = |want: fn(&crate::filter::Needs) -> bool| -> Vec<u16> {
-        built.iter().zip(0..).filter(|(f, _)| want(&f.needs())).map(|(_, k)| k).collect()
+        built
+            .iter()
+            .zip(0..)
+            .filter(|(f, _)| want(&f.needs()))
+            .map(|(_, k)| k)
+            .collect()
     };
     let mut trailers = which(|n| n.trailers);
     trailers.reverse();
@@ -394,10 +447,19 @@ fn target(to: &[config::Share], upstreams: &HashMap<&str, u32>) -> Target {
     }
 }
 
-fn upstream(u: &config::Upstream, resolved: &HashMap<String, Vec<IpAddr>>, shared: &Shared) -> Upstream {
+fn upstream(
+    u: &config::Upstream,
+    resolved: &HashMap<String, Vec<IpAddr>>,
+    shared: &Shared,
+) -> Upstream {
     let mut endpoints = Vec::new();
     for e in &u.endpoints {
-        let mut add = |address| endpoints.push(Endpoint { weight: e.weight.get() as u32, live: shared.live(address) });
+        let mut add = |address| {
+            endpoints.push(Endpoint {
+                weight: e.weight.get() as u32,
+                live: shared.live(address),
+            })
+        };
         match &e.address {
             config::Address::Ip(a) => add(Address::Ip(*a)),
             config::Address::Unix(p) => add(Address::Unix(p.clone())),
@@ -427,14 +489,21 @@ fn upstream(u: &config::Upstream, resolved: &HashMap<String, Vec<IpAddr>>, share
 }
 
 fn balance(u: &config::Upstream, endpoints: &[Endpoint]) -> Balance {
-    let turns = || Balance::RoundRobin { turns: turns(endpoints) };
+    let turns = || Balance::RoundRobin {
+        turns: turns(endpoints),
+    };
     match u.balance {
         config::Balance::RoundRobin => turns(),
         config::Balance::LeastRequest => Balance::LeastRequest,
         config::Balance::Maglev => {
             let nodes: Vec<(u64, u32)> = endpoints
                 .iter()
-                .map(|e| (algo::stable_hash(e.live.address.to_string().as_bytes()), e.weight))
+                .map(|e| {
+                    (
+                        algo::stable_hash(e.live.address.to_string().as_bytes()),
+                        e.weight,
+                    )
+                })
                 .collect();
             // Without an endpoint there is no table, and nothing could be picked by any rule.
             Maglev::new(&nodes, Maglev::DEFAULT_SIZE).map_or_else(
@@ -456,13 +525,22 @@ fn turns(endpoints: &[Endpoint]) -> Box<[u32]> {
     if weights.windows(2).all(|w| w[0] == w[1]) {
         return (0..endpoints.len() as u32).collect();
     }
-    let Ok(mut rotation) = algo::SmoothRoundRobin::new(&weights) else { return Box::default() };
+    let Ok(mut rotation) = algo::SmoothRoundRobin::new(&weights) else {
+        return Box::default();
+    };
     let len = sum.min(MAX_TURNS.max(endpoints.len() as u64));
-    (0..len).filter_map(|_| rotation.pick()).map(|i| i as u32).collect()
+    (0..len)
+        .filter_map(|_| rotation.pick())
+        .map(|i| i as u32)
+        .collect()
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
+    if b == 0 {
+        a
+    } else {
+        gcd(b, a % b)
+    }
 }
 
 /// The longest rotation: with more turns, shares are right to one part in 65,536.

@@ -5,8 +5,13 @@ use std::io::Read;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: edge CONFIG.json")?;
-    let config = gateway_core::config::parse(&std::fs::read_to_string(path)?)
-        .map_err(|faults| faults.iter().map(|f| f.to_string() + "\n").collect::<String>())?;
+    let config =
+        gateway_core::config::parse(&std::fs::read_to_string(path)?).map_err(|faults| {
+            faults
+                .iter()
+                .map(|f| f.to_string() + "\n")
+                .collect::<String>()
+        })?;
     let gateway = net::Gateway::start(config)?;
     let port = gateway.addresses().first().map_or(0, |(_, at)| at.port());
     println!("ready {port}");

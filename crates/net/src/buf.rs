@@ -67,7 +67,9 @@ mod tests {
             b.consume(n);
         }
         taken.extend_from_slice(b.as_slice());
-        let expect: Vec<u8> = (0..200u32).flat_map(|i| i.to_be_bytes().repeat(200)).collect();
+        let expect: Vec<u8> = (0..200u32)
+            .flat_map(|i| i.to_be_bytes().repeat(200))
+            .collect();
         assert_eq!(taken, expect);
         b.consume(b.len());
         assert!(b.is_empty() && b.bytes.capacity() <= KEPT);

@@ -62,17 +62,18 @@ pub(crate) struct Up {
 pub(crate) struct Conns {
     all: Vec<Conn>,
     free: u32,
-    live: usize,
 }
 
 impl Conns {
     pub fn new() -> Self {
-        Self { all: Vec::new(), free: NONE, live: 0 }
+        Self {
+            all: Vec::new(),
+            free: NONE,
+        }
     }
 
     /// Takes a place for `fd`. Its flags say "try": nothing is known of it yet.
     pub fn insert(&mut self, fd: OwnedFd, role: Role) -> u32 {
-        self.live += 1;
         let conn = |generation| Conn {
             fd: Some(fd),
             generation,
@@ -103,7 +104,6 @@ impl Conns {
         place.generation = place.generation.wrapping_add(1);
         let role = std::mem::replace(&mut place.role, Role::Free { next: self.free });
         self.free = i;
-        self.live -= 1;
         role
     }
 
@@ -119,18 +119,18 @@ impl Conns {
         (u64::from(conn.generation) == token >> 32 && conn.fd.is_some()).then_some(i)
     }
 
-    /// Places in use: connections, listeners and the waker.
-    pub fn len(&self) -> usize {
-        self.live
-    }
-
     /// All places in use.
     pub fn indices(&self) -> Vec<u32> {
-        (0..self.all.len() as u32).filter(|i| self.all[*i as usize].fd.is_some()).collect()
+        (0..self.all.len() as u32)
+            .filter(|i| self.all[*i as usize].fd.is_some())
+            .collect()
     }
 
     pub fn fd(&self, i: u32) -> RawFd {
-        self.all[i as usize].fd.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+        self.all[i as usize]
+            .fd
+            .as_ref()
+            .map_or(-1, AsRawFd::as_raw_fd)
     }
 
     pub fn client(&mut self, i: u32) -> Option<&mut Client> {

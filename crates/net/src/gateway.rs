@@ -78,18 +78,31 @@ impl StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind { listener, address, source } => {
+            Self::Bind {
+                listener,
+                address,
+                source,
+            } => {
                 let fix = match source.kind() {
                     io::ErrorKind::AddrInUse => "another program listens there: stop it, or bind another port",
                     io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: bind a higher one, or grant CAP_NET_BIND_SERVICE",
                     io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
                     _ => "check the address",
                 };
-                write!(f, "listener \"{listener}\" cannot listen on {address}: {source} ({fix})")
+                write!(
+                    f,
+                    "listener \"{listener}\" cannot listen on {address}: {source} ({fix})"
+                )
             }
-            Self::Log(e) => write!(f, "the access log cannot be written: {e} (check access_log.to)"),
+            Self::Log(e) => write!(
+                f,
+                "the access log cannot be written: {e} (check access_log.to)"
+            ),
             Self::Config(faults) => write!(f, "the config has {} fault(s)", faults.len()),
-            Self::System(e) => write!(f, "the system refused a descriptor or a thread: {e} (raise the limits)"),
+            Self::System(e) => write!(
+                f,
+                "the system refused a descriptor or a thread: {e} (raise the limits)"
+            ),
             Self::Closing => f.write_str("the gateway is closing"),
         }
     }
@@ -110,26 +123,43 @@ impl Gateway {
         };
         let shared = Arc::new(Shared::new(poll::random()));
         let resolved = HashMap::new();
-        let snapshot = Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
+        let snapshot =
+            Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
         check_log(&snapshot)?;
         let (addresses, bindings) = bind(&snapshot.config, &[], count)?;
         let files = Arc::new(Files::default());
         let mut shards = Vec::new();
         for bindings in bindings {
-            shards.push(spawn(shards.len(), &snapshot, &files, bindings).map_err(StartError::System)?);
+            shards.push(
+                spawn(shards.len(), &snapshot, &files, bindings).map_err(StartError::System)?,
+            );
         }
         let mailboxes: Vec<_> = shards.iter().map(|s| s.mailbox.clone()).collect();
         Mailbox::join(&mailboxes);
         let process = ProcessCounters::default();
         process.reloads.store(1, Relaxed);
         process.revision.store(1, Relaxed);
-        let state = Mutex::new(State { snapshot, resolved, addresses, draining: false });
-        Ok(Self { shards, shared, process, state })
+        let state = Mutex::new(State {
+            snapshot,
+            resolved,
+            addresses,
+            draining: false,
+        });
+        Ok(Self {
+            shards,
+            shared,
+            process,
+            state,
+        })
     }
 
     /// Where each listener is bound.
     pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
-        self.state().addresses.iter().map(|(name, _, at)| (name.clone(), *at)).collect()
+        self.state()
+            .addresses
+            .iter()
+            .map(|(name, _, at)| (name.clone(), *at))
+            .collect()
     }
 
     /// Publishes another config. Connections stay; requests on their way finish under theirs.
@@ -138,7 +168,11 @@ impl Gateway {
     /// [`StartError`]; the config in force stays.
     pub fn reload(&self, config: Config) -> Result<u64, StartError> {
         let published = self.publish(Arc::new(config));
-        let counter = if published.is_ok() { &self.process.reloads } else { &self.process.reloads_refused };
+        let counter = if published.is_ok() {
+            &self.process.reloads
+        } else {
+            &self.process.reloads_refused
+        };
         counter.fetch_add(1, Relaxed);
         published
     }
@@ -149,12 +183,15 @@ impl Gateway {
             return Err(StartError::Closing);
         }
         let revision = state.snapshot.revision + 1;
-        let snapshot = Snapshot::compile(config, revision, &state.resolved, &self.shared).map_err(StartError::Config)?;
+        let snapshot = Snapshot::compile(config, revision, &state.resolved, &self.shared)
+            .map_err(StartError::Config)?;
         let snapshot = Arc::new(snapshot);
         check_log(&snapshot)?;
         let (addresses, bindings) = bind(&snapshot.config, &state.addresses, self.shards.len())?;
         for (shard, bindings) in self.shards.iter().zip(bindings) {
-            shard.mailbox.post(Mail::Publish(snapshot.clone(), bindings));
+            shard
+                .mailbox
+                .post(Mail::Publish(snapshot.clone(), bindings));
         }
         state.addresses = addresses;
         state.snapshot = snapshot;
@@ -179,10 +216,15 @@ impl Gateway {
         state.resolved.insert(host.to_owned(), addresses);
         let (config, revision) = (state.snapshot.config.clone(), state.snapshot.revision);
         // The config was compiled before: other addresses bring no new faults.
-        let Ok(snapshot) = Snapshot::compile(config, revision, &state.resolved, &self.shared) else { return };
+        let Ok(snapshot) = Snapshot::compile(config, revision, &state.resolved, &self.shared)
+        else {
+            return;
+        };
         state.snapshot = Arc::new(snapshot);
         for shard in &self.shards {
-            shard.mailbox.post(Mail::Publish(state.snapshot.clone(), Vec::new()));
+            shard
+                .mailbox
+                .post(Mail::Publish(state.snapshot.clone(), Vec::new()));
         }
     }
 
@@ -239,7 +281,11 @@ impl Gateway {
 
     fn join(&self) {
         for shard in &self.shards {
-            let thread = shard.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let thread = shard
+                .thread
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             if let Some(thread) = thread {
                 let _panicked = thread.join();
             }
@@ -257,33 +303,50 @@ impl Drop for Gateway {
     }
 }
 
-fn spawn(n: usize, snapshot: &Arc<Snapshot>, files: &Arc<Files>, bindings: Vec<Binding>) -> io::Result<Handle> {
+fn spawn(
+    n: usize,
+    snapshot: &Arc<Snapshot>,
+    files: &Arc<Files>,
+    bindings: Vec<Binding>,
+) -> io::Result<Handle> {
     let mailbox = Arc::new(Mailbox::new()?);
     let counters = Arc::new(ShardCounters::default());
     let lines = Lines::new(files.clone());
     let (to_shard, given) = (mailbox.clone(), counters.clone());
     let snapshot = snapshot.clone();
     let (told, ready) = std::sync::mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || {
-        let mut shard = match Shard::new(to_shard, snapshot.clone(), given, lines) {
-            Ok(shard) => shard,
-            Err(e) => return drop(told.send(Err(e))),
-        };
-        shard.lines.configure(&snapshot);
-        shard.listen(&snapshot, bindings);
-        let _gone = told.send(Ok(()));
-        drop(snapshot);
-        shard.run();
-    })?;
-    ready.recv().unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other)))?;
-    Ok(Handle { mailbox, counters, thread: Mutex::new(Some(thread)) })
+    let thread = std::thread::Builder::new()
+        .name(format!("shard-{n}"))
+        .spawn(move || {
+            let mut shard = match Shard::new(to_shard, snapshot.clone(), given, lines) {
+                Ok(shard) => shard,
+                Err(e) => return drop(told.send(Err(e))),
+            };
+            shard.lines.configure(&snapshot);
+            shard.listen(&snapshot, bindings);
+            let _gone = told.send(Ok(()));
+            drop(snapshot);
+            shard.run();
+        })?;
+    ready
+        .recv()
+        .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::Other)))?;
+    Ok(Handle {
+        mailbox,
+        counters,
+        thread: Mutex::new(Some(thread)),
+    })
 }
 
 type Bound = (Vec<(String, SocketAddr, SocketAddr)>, Vec<Vec<Binding>>);
 
 /// Sockets for the listeners that are new or moved, one each for every shard. `had` lists name,
 /// wished and real address of those that stand.
-fn bind(config: &Config, had: &[(String, SocketAddr, SocketAddr)], shards: usize) -> Result<Bound, StartError> {
+fn bind(
+    config: &Config,
+    had: &[(String, SocketAddr, SocketAddr)],
+    shards: usize,
+) -> Result<Bound, StartError> {
     let mut addresses = Vec::new();
     let mut bindings: Vec<Vec<Binding>> = (0..shards).map(|_| Vec::new()).collect();
     for l in &config.listeners {
@@ -293,7 +356,11 @@ fn bind(config: &Config, had: &[(String, SocketAddr, SocketAddr)], shards: usize
             addresses.push((name, wish, *at));
             continue;
         }
-        let failed = |source| StartError::Bind { listener: name.clone(), address: wish, source };
+        let failed = |source| StartError::Bind {
+            listener: name.clone(),
+            address: wish,
+            source,
+        };
         // Our own listeners share their port; another program's must not be joined unawares.
         let ours = had.iter().any(|(_, _, at)| *at == wish);
         if !ours && poll::taken(wish) {
@@ -303,7 +370,10 @@ fn bind(config: &Config, had: &[(String, SocketAddr, SocketAddr)], shards: usize
         for bindings in &mut bindings {
             let fd = poll::listen(at, l.backlog.get() as i32).map_err(failed)?;
             at = poll::local_address(&fd).map_err(failed)?;
-            bindings.push(Binding { name: name.clone(), address: at, fd });
+            bindings.push(Binding {
+                name: name.clone(),
+                fd,
+            });
         }
         addresses.push((name, wish, at));
     }

@@ -1,6 +1,5 @@
 //! Listening sockets of a shard, and the connections that come through them.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use gateway_core::config::{Cidr, Config};
@@ -17,7 +16,6 @@ use crate::shard::Shard;
 /// A new socket for a listener.
 pub(crate) struct Binding {
     pub name: String,
-    pub address: SocketAddr,
     pub fd: OwnedFd,
 }
 
@@ -26,7 +24,6 @@ pub(crate) struct Listener {
     pub name: String,
     /// Its place in the config in force.
     pub index: u32,
-    pub address: SocketAddr,
     /// The connection slab's place of its socket; none once it is retired.
     socket: Option<u32>,
     /// It is gone from the config: its connections end with their request.
@@ -49,7 +46,11 @@ impl Shard {
     pub(crate) fn listen(&mut self, snapshot: &Snapshot, bindings: Vec<Binding>) {
         let config = &snapshot.config;
         for l in 0..self.listeners.len() {
-            let Some(index) = config.listeners.iter().position(|c| c.name.as_str() == self.listeners[l].name) else {
+            let Some(index) = config
+                .listeners
+                .iter()
+                .position(|c| c.name.as_str() == self.listeners[l].name)
+            else {
                 self.retire(l);
                 continue;
             };
@@ -62,15 +63,27 @@ impl Shard {
             }
         }
         for b in bindings {
-            let Some(index) = config.listeners.iter().position(|c| c.name.as_str() == b.name) else { continue };
+            let Some(index) = config
+                .listeners
+                .iter()
+                .position(|c| c.name.as_str() == b.name)
+            else {
+                continue;
+            };
             let place = self.listeners.iter().position(|l| l.retired && l.open == 0);
             let slot = place.unwrap_or(self.listeners.len());
-            let i = self.conns.insert(b.fd, Role::Listener { slot: slot as u16 });
-            if self.poll.add(self.conns.fd(i), self.conns.token(i)).is_err() {
+            let i = self
+                .conns
+                .insert(b.fd, Role::Listener { slot: slot as u16 });
+            if self
+                .poll
+                .add(self.conns.fd(i), self.conns.token(i))
+                .is_err()
+            {
                 self.conns.remove(i);
                 continue;
             }
-            let mut listener = Listener::new(b.name, b.address, i);
+            let mut listener = Listener::new(b.name, i);
             listener.meter = snapshot.listener_meters[index];
             configure(&mut listener, config, index);
             match place {
@@ -82,12 +95,18 @@ impl Shard {
 
     fn retire(&mut self, l: usize) {
         self.listeners[l].retired = true;
-        let Some(i) = self.listeners[l].socket.take() else { return };
+        let Some(i) = self.listeners[l].socket.take() else {
+            return;
+        };
         // Connections that wait in its queue would be reset: they are taken in first.
         self.accept(i, l as u16);
         self.remove(i);
         for i in self.conns.indices() {
-            if self.conns.client(i).is_some_and(|c| usize::from(c.listener) == l && c.txn.is_none()) {
+            if self
+                .conns
+                .client(i)
+                .is_some_and(|c| usize::from(c.listener) == l && c.txn.is_none())
+            {
                 self.later(i);
             }
         }
@@ -113,11 +132,23 @@ impl Shard {
                 Accepted::Some(fd, peer) => {
                     l.open += 1;
                     let meter = l.meter;
-                    let proxied = l.trust.as_ref().is_some_and(|t| t.iter().any(|c| c.contains(peer.ip())));
+                    let proxied = l
+                        .trust
+                        .as_ref()
+                        .is_some_and(|t| t.iter().any(|c| c.contains(peer.ip())));
                     self.counters.accepted(meter);
-                    let client = Client { peer, listener: slot, requests: 0, txn: None };
+                    let client = Client {
+                        peer,
+                        listener: slot,
+                        requests: 0,
+                        txn: None,
+                    };
                     let i = self.conns.insert(fd, Role::Client(client));
-                    if self.poll.add(self.conns.fd(i), self.conns.token(i)).is_err() {
+                    if self
+                        .poll
+                        .add(self.conns.fd(i), self.conns.token(i))
+                        .is_err()
+                    {
                         self.close_client(i, None);
                         continue;
                     }
@@ -171,11 +202,10 @@ impl Shard {
 }
 
 impl Listener {
-    fn new(name: String, address: SocketAddr, socket: u32) -> Self {
+    fn new(name: String, socket: u32) -> Self {
         Self {
             name,
             index: 0,
-            address,
             socket: Some(socket),
             retired: false,
             meter: 0,

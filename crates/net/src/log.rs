@@ -32,7 +32,14 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub fn new(files: Arc<Files>) -> Self {
-        Self { files, format: None, to: None, buffer: Vec::new(), lines: 0, flush_by: 0 }
+        Self {
+            files,
+            format: None,
+            to: None,
+            buffer: Vec::new(),
+            lines: 0,
+            flush_by: 0,
+        }
     }
 
     /// Takes over what a config says of the log.
@@ -55,8 +62,12 @@ impl Lines {
         let Some(format) = &self.format else { return };
         let ex = &t.run.exchange;
         let snapshot = t.run.snapshot();
-        let upstream = snapshot.zip(t.run.upstream(t.forward)).map(|(s, u)| &s.upstreams[u as usize]);
-        let endpoint = upstream.zip(t.run.endpoint(t.forward)).and_then(|(u, e)| u.endpoints.get(e as usize));
+        let upstream = snapshot
+            .zip(t.run.upstream(t.forward))
+            .map(|(s, u)| &s.upstreams[u as usize]);
+        let endpoint = upstream
+            .zip(t.run.endpoint(t.forward))
+            .and_then(|(u, e)| u.endpoints.get(e as usize));
         let endpoint = endpoint.map(|e| e.live.address.to_string());
         let entry = Entry {
             unix_ms,
@@ -65,7 +76,11 @@ impl Lines {
             path: ex.request.path(),
             query: ex.request.query(),
             host: ex.request.host(),
-            protocol: if ex.request.version() == Version::Http10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            protocol: if ex.request.version() == Version::Http10 {
+                "HTTP/1.0"
+            } else {
+                "HTTP/1.1"
+            },
             request: &ex.request,
             listener,
             outcome,
@@ -144,7 +159,12 @@ impl Files {
     }
 
     fn reopen(&self) {
-        for w in self.open.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for w in self
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+        {
             let _full = w.mail.as_ref().map(|m| m.try_send(Job::Reopen));
         }
     }
@@ -175,28 +195,36 @@ impl Writer {
     fn start(path: Option<PathBuf>) -> std::io::Result<Self> {
         let mut file = path.as_ref().map(append).transpose()?;
         let (mail, jobs) = sync_channel::<Job>(BUFFERS);
-        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || {
-            for job in jobs {
-                match (job, &mut file) {
-                    // A line that cannot be written now is lost; the next may fit again.
-                    (Job::Write(bytes), Some(f)) => drop(f.write_all(&bytes)),
-                    (Job::Write(bytes), None) => drop(std::io::stdout().write_all(&bytes)),
-                    (Job::Reopen, Some(f)) => {
-                        if let Some(Ok(new)) = path.as_ref().map(append) {
-                            *f = new;
+        let thread = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || {
+                for job in jobs {
+                    match (job, &mut file) {
+                        // A line that cannot be written now is lost; the next may fit again.
+                        (Job::Write(bytes), Some(f)) => drop(f.write_all(&bytes)),
+                        (Job::Write(bytes), None) => drop(std::io::stdout().write_all(&bytes)),
+                        (Job::Reopen, Some(f)) => {
+                            if let Some(Ok(new)) = path.as_ref().map(append) {
+                                *f = new;
+                            }
                         }
+                        (Job::Reopen, None) => {}
                     }
-                    (Job::Reopen, None) => {}
                 }
-            }
-            drop(std::io::stdout().flush());
-        })?;
-        Ok(Self { mail: Some(mail), thread: Some(thread) })
+                drop(std::io::stdout().flush());
+            })?;
+        Ok(Self {
+            mail: Some(mail),
+            thread: Some(thread),
+        })
     }
 
     fn send(&self, bytes: Vec<u8>) -> bool {
         let sent = self.mail.as_ref().map(|m| m.try_send(Job::Write(bytes)));
-        !matches!(sent, None | Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))))
+        !matches!(
+            sent,
+            None | Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+        )
     }
 }
 

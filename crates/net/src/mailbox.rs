@@ -32,13 +32,21 @@ impl Mailbox {
     /// # Errors
     /// The system's, when it has no descriptor left.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { wake: Wake::new()?, mail: Mutex::default(), others: OnceLock::new() })
+        Ok(Self {
+            wake: Wake::new()?,
+            mail: Mutex::default(),
+            others: OnceLock::new(),
+        })
     }
 
     /// Introduces all mailboxes to each other.
     pub fn join(all: &[Arc<Self>]) {
         for one in all {
-            let others = all.iter().filter(|o| !Arc::ptr_eq(o, one)).map(Arc::downgrade).collect();
+            let others = all
+                .iter()
+                .filter(|o| !Arc::ptr_eq(o, one))
+                .map(Arc::downgrade)
+                .collect();
             let _once = one.others.set(others);
         }
     }
@@ -61,7 +69,13 @@ impl Mailbox {
 
     /// Tells the other shards which keys were woken.
     pub fn tell_others(&self, keys: &[u64]) {
-        for other in self.others.get().into_iter().flatten().filter_map(Weak::upgrade) {
+        for other in self
+            .others
+            .get()
+            .into_iter()
+            .flatten()
+            .filter_map(Weak::upgrade)
+        {
             other.post(Mail::Woken(keys.to_vec()));
         }
     }

@@ -33,7 +33,10 @@ impl Count for ShardCounters {
 impl Shard {
     /// Counts and logs a request that has ended.
     pub(crate) fn record(&mut self, i: u32, t: &Txn, outcome: &Outcome) {
-        let meter = t.run.route().map_or(gateway_core::snapshot::OTHER_ROUTES, |r| r.meter);
+        let meter = t
+            .run
+            .route()
+            .map_or(gateway_core::snapshot::OTHER_ROUTES, |r| r.meter);
         self.counters.route(meter).done(outcome);
         let code = t.run.code();
         if !code.is_empty() {
@@ -49,7 +52,12 @@ impl Shard {
 
     /// Counts what became of a forward to the upstream of this request.
     pub(crate) fn count_upstream(&self, t: &Txn, what: Upstream) {
-        let Some(meter) = t.run.snapshot().zip(t.run.upstream(t.forward)).map(|(s, u)| s.upstreams[u as usize].meter) else {
+        let Some(meter) = t
+            .run
+            .snapshot()
+            .zip(t.run.upstream(t.forward))
+            .map(|(s, u)| s.upstreams[u as usize].meter)
+        else {
             return;
         };
         let c = self.counters.upstream(meter);

@@ -34,7 +34,10 @@ impl Poll {
     pub fn new() -> io::Result<Self> {
         // SAFETY: no pointer is passed; the result is checked and owned.
         let epoll = unsafe { owned(libc::epoll_create1(libc::EPOLL_CLOEXEC))? };
-        Ok(Self { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS] })
+        Ok(Self {
+            epoll,
+            events: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS],
+        })
     }
 
     /// Registers a descriptor, once for its whole life; closing it ends the registration.
@@ -46,7 +49,9 @@ impl Poll {
         let events = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
         let mut event = libc::epoll_event { events, u64: token };
         // SAFETY: `event` outlives the call, which copies it.
-        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) })?;
+        check(unsafe {
+            libc::epoll_ctl(self.epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event)
+        })?;
         Ok(())
     }
 
@@ -55,7 +60,12 @@ impl Poll {
         count(&counts::WAIT);
         // SAFETY: the pointer and the length are those of one live vector.
         let n = unsafe {
-            libc::epoll_wait(self.epoll.as_raw_fd(), self.events.as_mut_ptr(), EVENTS as i32, timeout)
+            libc::epoll_wait(
+                self.epoll.as_raw_fd(),
+                self.events.as_mut_ptr(),
+                EVENTS as i32,
+                timeout,
+            )
         };
         // Interrupted by a signal, or nothing: either way there is no event.
         usize::try_from(n).unwrap_or(0)
@@ -108,8 +118,14 @@ pub(crate) fn send(fd: RawFd, buf: &[u8]) -> Moved {
 pub(crate) fn send_two(fd: RawFd, a: &[u8], b: &[u8]) -> Moved {
     count(&counts::SEND);
     let mut pieces = [
-        libc::iovec { iov_base: a.as_ptr().cast_mut().cast(), iov_len: a.len() },
-        libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() },
+        libc::iovec {
+            iov_base: a.as_ptr().cast_mut().cast(),
+            iov_len: a.len(),
+        },
+        libc::iovec {
+            iov_base: b.as_ptr().cast_mut().cast(),
+            iov_len: b.len(),
+        },
     ];
     // SAFETY: msghdr is plain data, for which zero is valid; the pieces outlive the call, which
     // only reads through them.
@@ -167,9 +183,13 @@ pub(crate) fn accept(listener: RawFd) -> Accepted {
         let e = io::Error::last_os_error();
         match e.raw_os_error() {
             Some(libc::EAGAIN) => return Accepted::None,
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => return Accepted::Exhausted,
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                return Accepted::Exhausted
+            }
             // The client gave up while it waited, or a signal came: there may be others.
-            Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM | libc::ENETDOWN) => {}
+            Some(
+                libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM | libc::ENETDOWN,
+            ) => {}
             _ => return Accepted::None,
         }
     }
@@ -202,7 +222,9 @@ pub(crate) fn taken(address: SocketAddr) -> bool {
     if address.port() == 0 {
         return false;
     }
-    let Ok(fd) = socket(family(&address), true) else { return false };
+    let Ok(fd) = socket(family(&address), true) else {
+        return false;
+    };
     let (storage, len) = to_sockaddr(&address);
     let _ = option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1);
     // SAFETY: the storage outlives the call and is as long as said.
@@ -219,7 +241,11 @@ pub(crate) fn local_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
     let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: address and length describe one live, zeroed storage.
     unsafe {
-        check(libc::getsockname(fd.as_raw_fd(), address.as_mut_ptr().cast(), &mut len))?;
+        check(libc::getsockname(
+            fd.as_raw_fd(),
+            address.as_mut_ptr().cast(),
+            &mut len,
+        ))?;
         Ok(from_sockaddr(&address.assume_init()))
     }
 }
@@ -251,7 +277,11 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
         *to = *from as libc::c_char;
     }
     let fd = socket(libc::AF_UNIX, false)?;
-    begin(fd, (&raw const address).cast(), size_of::<libc::sockaddr_un>() as libc::socklen_t)
+    begin(
+        fd,
+        (&raw const address).cast(),
+        size_of::<libc::sockaddr_un>() as libc::socklen_t,
+    )
 }
 
 fn begin(fd: OwnedFd, address: *const libc::sockaddr, len: libc::socklen_t) -> io::Result<OwnedFd> {
@@ -269,7 +299,13 @@ pub(crate) fn connected(fd: RawFd) -> bool {
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: error and length describe one live integer.
     let got = unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, (&raw mut error).cast(), &mut len)
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ERROR,
+            (&raw mut error).cast(),
+            &mut len,
+        )
     };
     got == 0 && error == 0
 }
@@ -282,7 +318,10 @@ pub(crate) fn finish(fd: RawFd) {
 
 /// Makes the coming close a reset: the other side must not take what it got for the whole.
 pub(crate) fn reset_on_close(fd: RawFd) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
     // SAFETY: the pointer and the length are those of one live struct.
     unsafe {
         libc::setsockopt(
@@ -303,7 +342,9 @@ impl Wake {
     /// The system's, when it has no descriptor left.
     pub fn new() -> io::Result<Self> {
         // SAFETY: no pointer is passed; the result is checked and owned.
-        Ok(Self(unsafe { owned(libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))? }))
+        Ok(Self(unsafe {
+            owned(libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))?
+        }))
     }
 
     pub fn fd(&self) -> RawFd {
@@ -343,7 +384,10 @@ pub(crate) fn wall() -> u64 {
 }
 
 fn clock(which: libc::clockid_t) -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `t` is live; both clocks exist on every Linux.
     unsafe { libc::clock_gettime(which, &mut t) };
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
@@ -354,7 +398,11 @@ pub(crate) fn random() -> u64 {
     let mut n = 0u64;
     // SAFETY: eight live bytes are written.
     let got = unsafe { libc::getrandom((&raw mut n).cast(), 8, 0) };
-    if got == 8 { n } else { wall() ^ monotonic().rotate_left(32) }
+    if got == 8 {
+        n
+    } else {
+        wall() ^ monotonic().rotate_left(32)
+    }
 }
 
 /// The number of CPUs that this process may use.
@@ -384,7 +432,11 @@ fn option(fd: &OwnedFd, level: i32, name: i32, value: libc::c_int) -> io::Result
 }
 
 fn family(a: &SocketAddr) -> i32 {
-    if a.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }
+    if a.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    }
 }
 
 fn to_sockaddr(a: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
@@ -437,7 +489,11 @@ unsafe fn owned(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 /// How often the system was called, over all threads, since the process started. Only with the

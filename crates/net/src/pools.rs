@@ -20,7 +20,14 @@ impl Pools {
     /// Puts an idle connection away. Returns the one that must leave if there are more than `most`.
     pub fn put(&mut self, conns: &mut Conns, i: u32, slot: u32, most: u32) -> Option<u32> {
         if slot as usize >= self.lists.len() {
-            self.lists.resize(slot as usize + 1, List { newest: NONE, oldest: NONE, len: 0 });
+            self.lists.resize(
+                slot as usize + 1,
+                List {
+                    newest: NONE,
+                    oldest: NONE,
+                    len: 0,
+                },
+            );
         }
         let list = &mut self.lists[slot as usize];
         let before = std::mem::replace(&mut list.newest, i);

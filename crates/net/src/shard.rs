@@ -62,6 +62,10 @@ pub(crate) struct Shard {
     /// The client connection that is being driven, and whether its response has begun.
     pub driving: Option<(u32, bool)>,
     waiting: HashMap<u64, Vec<u64>>,
+    #[allow(
+        clippy::vec_box,
+        reason = "a connection holds its transaction by the same box"
+    )]
     free: Vec<Box<Txn>>,
     queue: Vec<u64>,
     expired: Vec<u32>,
@@ -71,7 +75,12 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub fn new(mailbox: Arc<Mailbox>, snapshot: Arc<Snapshot>, counters: Arc<ShardCounters>, lines: Lines) -> std::io::Result<Self> {
+    pub fn new(
+        mailbox: Arc<Mailbox>,
+        snapshot: Arc<Snapshot>,
+        counters: Arc<ShardCounters>,
+        lines: Lines,
+    ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
         let mut conns = Conns::new();
         let now = poll::monotonic();
@@ -118,13 +127,19 @@ impl Shard {
     }
 
     fn tick(&mut self) {
-        let timeout = if self.queue.is_empty() { self.sleep() } else { 0 };
+        let timeout = if self.queue.is_empty() {
+            self.sleep()
+        } else {
+            0
+        };
         let n = self.poll.wait(timeout);
         self.read_clock();
         for pass in [Pass::Upstreams, Pass::Others] {
             for k in 0..n {
                 let event = self.poll.event(k);
-                let Some(i) = self.conns.of_token(event.token) else { continue };
+                let Some(i) = self.conns.of_token(event.token) else {
+                    continue;
+                };
                 let upstream = matches!(self.conns[i].role, Role::Upstream(_));
                 if upstream != (pass == Pass::Upstreams) {
                     continue;
@@ -156,7 +171,11 @@ impl Shard {
 
     fn sleep(&self) -> i32 {
         let timers = self.wheel.sleep(self.now);
-        let other = if self.drain_by.is_some() { 20 } else { self.lines.sleep(self.now) };
+        let other = if self.drain_by.is_some() {
+            20
+        } else {
+            self.lines.sleep(self.now)
+        };
         match (timers, other) {
             (-1, t) | (t, -1) => t,
             (a, b) => a.min(b),
@@ -247,8 +266,12 @@ impl Shard {
         self.lines.configure(&snapshot);
         self.listen(&snapshot, bindings);
         // Connections to endpoints that are no longer wanted would only run into their timeout.
-        let wanted: std::collections::HashSet<u32> =
-            snapshot.upstreams.iter().flat_map(|u| &u.endpoints).map(|e| e.live.slot).collect();
+        let wanted: std::collections::HashSet<u32> = snapshot
+            .upstreams
+            .iter()
+            .flat_map(|u| &u.endpoints)
+            .map(|e| e.live.slot)
+            .collect();
         self.snapshot = Rc::new(snapshot);
         for slot in 0..self.pools.slots() {
             if wanted.contains(&slot) {
@@ -342,8 +365,12 @@ impl Shard {
 
     fn wake_here(&mut self, key: u64) {
         for token in self.waiting.remove(&key).unwrap_or_default() {
-            let Some(i) = self.conns.of_token(token) else { continue };
-            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else { continue };
+            let Some(i) = self.conns.of_token(token) else {
+                continue;
+            };
+            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else {
+                continue;
+            };
             match self.asks_woken(i, &mut t, key) {
                 Some(next) => self.resume(i, t, next),
                 None => self.resume(i, t, Next::Wait),

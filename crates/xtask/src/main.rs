@@ -23,7 +23,9 @@ fn main() -> ExitCode {
         ["gen"] => generate(&root()),
         ["new-filter", name] => new_filter::write(&root(), name),
         _ => {
-            eprintln!("usage: cargo run -p xtask -- gen\n       cargo run -p xtask -- new-filter NAME");
+            eprintln!(
+                "usage: cargo run -p xtask -- gen\n       cargo run -p xtask -- new-filter NAME"
+            );
             return ExitCode::from(2);
         }
     };
@@ -40,10 +42,22 @@ fn generate(root: &Path) -> io::Result<()> {
     let schema = schema::of_config();
     let headers = reference::headers(root)?;
     let text = serde_json::to_string_pretty(&schema).map_err(io::Error::other)?;
-    put(&root.join("bindings/config.schema.json"), &format!("{text}\n"))?;
-    put(&root.join("ts/generated/config.ts"), &typescript::types(&schema))?;
-    put(&root.join("docs/reference/config.md"), &reference::config(&schema))?;
-    put(&root.join("docs/reference/filters.md"), &reference::filters(&schema, &headers))
+    put(
+        &root.join("bindings/config.schema.json"),
+        &format!("{text}\n"),
+    )?;
+    put(
+        &root.join("ts/generated/config.ts"),
+        &typescript::types(&schema),
+    )?;
+    put(
+        &root.join("docs/reference/config.md"),
+        &reference::config(&schema),
+    )?;
+    put(
+        &root.join("docs/reference/filters.md"),
+        &reference::filters(&schema, &headers),
+    )
 }
 
 /// Writes a file, and says so, if that changes it.
@@ -61,5 +75,9 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
 
 /// The repository's root, two folders above this crate.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap_or(Path::new("."))
+        .to_owned()
 }

@@ -9,18 +9,28 @@ use std::{fs, io};
 /// Begins the filter called `name`.
 pub fn write(root: &Path, name: &str) -> io::Result<()> {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.bytes().all(fits) || name.ends_with('_') {
-        return Err(io::Error::other(format!("{name:?} is no name: write it in snake_case, such as body_limit")));
+    if !name.starts_with(|c: char| c.is_ascii_lowercase())
+        || !name.bytes().all(fits)
+        || name.ends_with('_')
+    {
+        return Err(io::Error::other(format!(
+            "{name:?} is no name: write it in snake_case, such as body_limit"
+        )));
     }
     let folder = root.join("crates/core/src/filters");
     let module = folder.join(format!("{name}.rs"));
     let test = root.join(format!("test/filters/{name}.test.ts"));
     if let Some(taken) = [&module, &test].into_iter().find(|path| path.exists()) {
-        return Err(io::Error::other(format!("{} is there already", taken.display())));
+        return Err(io::Error::other(format!(
+            "{} is there already",
+            taken.display()
+        )));
     }
     let list = folder.join("mod.rs");
     let listed = enlist(&fs::read_to_string(&list)?, name).ok_or_else(|| {
-        io::Error::other("filters/mod.rs has no block of `mod NAME;` lines, or no `filters! {` block")
+        io::Error::other(
+            "filters/mod.rs has no block of `mod NAME;` lines, or no `filters! {` block",
+        )
     })?;
     crate::put(&module, &fill(MODULE, name))?;
     crate::put(&list, &listed)?;
@@ -35,7 +45,8 @@ fn enlist(source: &str, name: &str) -> Option<String> {
     let end = block + lines[block..].iter().position(|line| *line == "}")?;
     let module = format!("mod {name};");
     // An attribute belongs to the line behind it, so the block of modules ends before one.
-    let at_mod = (first_mod..block).find(|&i| !lines[i].starts_with("mod ") || lines[i] > module.as_str())?;
+    let at_mod = (first_mod..block)
+        .find(|&i| !lines[i].starts_with("mod ") || lines[i] > module.as_str())?;
     let entry = format!("    {name} => {},", camel(name));
     let at_entry = (block + 1..=end).find(|&i| i == end || lines[i] > entry.as_str())?;
     let mut out: Vec<&str> = lines.clone();
@@ -50,7 +61,10 @@ fn fill(form: &str, name: &str) -> String {
 
 fn camel(name: &str) -> String {
     let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-    name.split('_').filter(|word| !word.is_empty()).map(capital).collect()
+    name.split('_')
+        .filter(|word| !word.is_empty())
+        .map(capital)
+        .collect()
 }
 
 const MODULE: &str = r#"//! NAME: what it does to a request, in one sentence.

@@ -18,7 +18,9 @@ pub fn headers(root: &Path) -> io::Result<Vec<(&'static str, String)>> {
         let path = root.join(format!("crates/core/src/filters/{name}.rs"));
         let source = fs::read_to_string(&path)?;
         let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
-        let header: Vec<&str> = lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+        let header: Vec<&str> = lines
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect();
         Ok((*name, header.join("\n")))
     };
     NAMES.iter().map(read).collect()
@@ -47,7 +49,12 @@ pub fn config(schema: &Value) -> String {
             out.push('\n');
         }
         for (word, meaning) in words {
-            let _ = writeln!(out, "- `{}`: {}", word.as_str().unwrap_or_default(), flow(meaning));
+            let _ = writeln!(
+                out,
+                "- `{}`: {}",
+                word.as_str().unwrap_or_default(),
+                flow(meaning)
+            );
         }
     }
     out
@@ -76,9 +83,20 @@ pub fn filters(schema: &Value, headers: &[(&str, String)]) -> String {
                 }
                 let mut values = BTreeSet::new();
                 let from = nested.len();
-                table(&mut out, schema, object, "config.md", &mut values, &path, &mut nested);
+                table(
+                    &mut out,
+                    schema,
+                    object,
+                    "config.md",
+                    &mut values,
+                    &path,
+                    &mut nested,
+                );
                 // An object that is used by several keys is described once.
-                let mut seen: Vec<*const Value> = nested[..from].iter().map(|(_, s)| std::ptr::from_ref(*s)).collect();
+                let mut seen: Vec<*const Value> = nested[..from]
+                    .iter()
+                    .map(|(_, s)| std::ptr::from_ref(*s))
+                    .collect();
                 let mut kept = nested.split_off(from);
                 kept.retain(|(_, s)| {
                     let new = !seen.contains(&std::ptr::from_ref(*s));
@@ -101,7 +119,11 @@ fn section<'a>(
     values: &mut BTreeSet<String>,
     open: &mut Vec<(String, &'a Value)>,
 ) {
-    let (title, inside) = if path.starts_with("the ") { (path.to_owned(), "") } else { (format!("`{path}`"), path) };
+    let (title, inside) = if path.starts_with("the ") {
+        (path.to_owned(), "")
+    } else {
+        (format!("`{path}`"), path)
+    };
     let _ = write!(out, "\n## {}\n\n{}\n", capital(&title), flow(text(object)));
     table(out, root, object, "", values, inside, open);
 }
@@ -117,23 +139,40 @@ fn table<'a>(
     path: &str,
     open: &mut Vec<(String, &'a Value)>,
 ) {
-    let rows: Vec<_> = keys(object).into_iter().filter(|(key, ..)| *key != "use").collect();
+    let rows: Vec<_> = keys(object)
+        .into_iter()
+        .filter(|(key, ..)| *key != "use")
+        .collect();
     if rows.is_empty() {
         return;
     }
     out.push_str("\n| key | value | default | what it is |\n| --- | --- | --- | --- |\n");
     for (key, value, required) in rows {
-        let inside = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        let inside = if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        };
         let kind = value_of(root, value, page, values, &inside, open);
         let (what, said) = split_default(text(value));
-        let what = if what.is_empty() { text(resolve(root, value)) } else { &what };
+        let what = if what.is_empty() {
+            text(resolve(root, value))
+        } else {
+            &what
+        };
         let default = match (required, default(value), said) {
             (true, ..) => "required".to_owned(),
             (_, Some(json), _) => json,
             (_, None, Some(said)) => said,
             (_, None, None) => "none".to_owned(),
         };
-        let _ = writeln!(out, "| `{key}` | {} | {} | {} |", cell(&kind), cell(&default), cell(&flow(what)));
+        let _ = writeln!(
+            out,
+            "| `{key}` | {} | {} | {} |",
+            cell(&kind),
+            cell(&default),
+            cell(&flow(what))
+        );
     }
 }
 
@@ -146,7 +185,11 @@ fn value_of<'a>(
     open: &mut Vec<(String, &'a Value)>,
 ) -> String {
     let there = resolve(root, schema);
-    if there.get("oneOf").and_then(|any| any.get(0)).is_some_and(|s| uses(resolve(root, s), "")) {
+    if there
+        .get("oneOf")
+        .and_then(|any| any.get(0))
+        .is_some_and(|s| uses(resolve(root, s), ""))
+    {
         return "[filter](filters.md)".to_owned();
     }
     if there.get("properties").is_some() {
@@ -160,14 +203,24 @@ fn value_of<'a>(
         }
     }
     if let Some(word) = there.get("const") {
-        return format!("`{}`", word.as_str().map_or_else(|| word.to_string(), str::to_owned));
+        return format!(
+            "`{}`",
+            word.as_str()
+                .map_or_else(|| word.to_string(), str::to_owned)
+        );
     }
     if let Some(words) = choices(there) {
-        let words: Vec<String> = words.iter().map(|(w, _)| format!("`{}`", w.as_str().unwrap_or_default())).collect();
+        let words: Vec<String> = words
+            .iter()
+            .map(|(w, _)| format!("`{}`", w.as_str().unwrap_or_default()))
+            .collect();
         return words.join(" or ");
     }
     if let Some(any) = alternatives(there) {
-        let any: Vec<String> = any.into_iter().map(|s| value_of(root, s, page, values, path, open)).collect();
+        let any: Vec<String> = any
+            .into_iter()
+            .map(|s| value_of(root, s, page, values, path, open))
+            .collect();
         return any.join(" or ");
     }
     match kind(there) {
@@ -179,11 +232,17 @@ fn value_of<'a>(
         },
         Some("number") => "number".to_owned(),
         Some("array") => match there.get("items") {
-            Some(item) => format!("list of {}", value_of(root, item, page, values, &format!("{path}[]"), open)),
+            Some(item) => format!(
+                "list of {}",
+                value_of(root, item, page, values, &format!("{path}[]"), open)
+            ),
             None => "list".to_owned(),
         },
         Some("object") => match there.get("additionalProperties").filter(|s| s.is_object()) {
-            Some(item) => format!("names, each with {}", value_of(root, item, page, values, path, open)),
+            Some(item) => format!(
+                "names, each with {}",
+                value_of(root, item, page, values, path, open)
+            ),
             None => "object".to_owned(),
         },
         _ => "any value".to_owned(),
@@ -199,7 +258,9 @@ fn default(schema: &Value) -> Option<String> {
         Value::String(text) => Some(format!("`{text}`")),
         other => Some(format!("`{other}`")),
     }
-    .filter(|said| said != "see there" || !schema["default"].as_object().is_some_and(|m| m.is_empty()))
+    .filter(|said| {
+        said != "see there" || !schema["default"].as_object().is_some_and(|m| m.is_empty())
+    })
 }
 
 /// `What it is. Default: none.` as its two halves; the word `Required.` is left out.
@@ -207,14 +268,19 @@ fn split_default(text: &str) -> (String, Option<String>) {
     let text = flow(text);
     let text = text.trim_end().trim_end_matches(" Required.");
     match text.rsplit_once("Default: ") {
-        Some((what, said)) => (what.trim().to_owned(), Some(said.trim_end_matches('.').to_owned())),
+        Some((what, said)) => (
+            what.trim().to_owned(),
+            Some(said.trim_end_matches('.').to_owned()),
+        ),
         None => (text.to_owned(), None),
     }
 }
 
 /// True if `schema` is the config of the filter `name`; of any filter for no name.
 fn uses(schema: &Value, name: &str) -> bool {
-    let word = schema.get("properties").and_then(|p| p.get("use")?.get("const")?.as_str());
+    let word = schema
+        .get("properties")
+        .and_then(|p| p.get("use")?.get("const")?.as_str());
     word.is_some_and(|word| name.is_empty() || word == name)
 }
 
@@ -222,7 +288,9 @@ fn uses(schema: &Value, name: &str) -> bool {
 fn labelled(header: &str) -> Vec<(String, String)> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for line in header.lines() {
-        let head = line.split_once(':').filter(|(word, _)| LABELS.contains(word));
+        let head = line
+            .split_once(':')
+            .filter(|(word, _)| LABELS.contains(word));
         match (head, pairs.last_mut()) {
             (Some((word, says)), _) => pairs.push((word.to_owned(), says.trim().to_owned())),
             (None, Some((_, says))) if !line.trim().is_empty() => {
@@ -251,7 +319,9 @@ fn cell(text: &str) -> String {
 
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
 }
 
 const MARK: &str = "<!-- Generated by `npm run gen` from the sources. Do not edit. -->";
@@ -277,7 +347,10 @@ mod tests {
             let (_, section) = page.split_once(&format!("\n## {name}\n")).expect(name);
             let section = section.split("\n## ").next().unwrap_or_default();
             for label in LABELS {
-                assert!(section.contains(&format!("**{label}**")), "{name} lacks {label}");
+                assert!(
+                    section.contains(&format!("**{label}**")),
+                    "{name} lacks {label}"
+                );
             }
         }
     }

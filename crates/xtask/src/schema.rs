@@ -18,7 +18,10 @@ pub fn of_config() -> Value {
 /// The definitions, by name.
 pub fn definitions(schema: &Value) -> &Map<String, Value> {
     static NONE: std::sync::OnceLock<Map<String, Value>> = std::sync::OnceLock::new();
-    schema.get("$defs").and_then(Value::as_object).unwrap_or_else(|| NONE.get_or_init(Map::new))
+    schema
+        .get("$defs")
+        .and_then(Value::as_object)
+        .unwrap_or_else(|| NONE.get_or_init(Map::new))
 }
 
 /// The name of the definition that `schema` is a link to.
@@ -36,15 +39,25 @@ pub fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
 
 /// The alternatives of a union, without "nothing": a key that may be left out need not say it.
 pub fn alternatives(schema: &Value) -> Option<Vec<&Value>> {
-    let any = schema.get("anyOf").or_else(|| schema.get("oneOf"))?.as_array()?;
-    Some(any.iter().filter(|s| s.get("type").and_then(Value::as_str) != Some("null")).collect())
+    let any = schema
+        .get("anyOf")
+        .or_else(|| schema.get("oneOf"))?
+        .as_array()?;
+    Some(
+        any.iter()
+            .filter(|s| s.get("type").and_then(Value::as_str) != Some("null"))
+            .collect(),
+    )
 }
 
 /// The one type of a schema, without "nothing".
 pub fn kind(schema: &Value) -> Option<&str> {
     match schema.get("type")? {
         Value::String(kind) => Some(kind),
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
+        Value::Array(kinds) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|kind| *kind != "null"),
         _ => None,
     }
 }
@@ -54,12 +67,19 @@ pub fn choices(schema: &Value) -> Option<Vec<(&Value, &str)>> {
     if let Some(words) = schema.get("enum").and_then(Value::as_array) {
         return Some(words.iter().map(|word| (word, "")).collect());
     }
-    let any = schema.get("oneOf").or_else(|| schema.get("anyOf"))?.as_array()?;
+    let any = schema
+        .get("oneOf")
+        .or_else(|| schema.get("anyOf"))?
+        .as_array()?;
     let word = |s: &'_ Value| s.get("const").is_some();
     if !any.iter().all(word) {
         return None;
     }
-    Some(any.iter().filter_map(|s| Some((s.get("const")?, text(s)))).collect())
+    Some(
+        any.iter()
+            .filter_map(|s| Some((s.get("const")?, text(s))))
+            .collect(),
+    )
 }
 
 /// The keys of an object: required ones first, then in the order of the alphabet.
@@ -68,22 +88,33 @@ pub fn keys(schema: &Value) -> Vec<(&str, &Value, bool)> {
         let all = schema.get("required").and_then(Value::as_array);
         all.is_some_and(|all| all.iter().any(|r| r.as_str() == Some(key)))
     };
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Vec::new() };
-    let mut keys: Vec<_> = properties.iter().map(|(key, value)| (key.as_str(), value, required(key))).collect();
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    let mut keys: Vec<_> = properties
+        .iter()
+        .map(|(key, value)| (key.as_str(), value, required(key)))
+        .collect();
     keys.sort_by_key(|(key, _, required)| (!required, *key != "use", *key != "name", *key));
     keys
 }
 
 /// The description, or nothing.
 pub fn text(schema: &Value) -> &str {
-    schema.get("description").and_then(Value::as_str).unwrap_or_default()
+    schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// `uint32` and the like say how Rust holds a number: nothing to the writer of a config.
 fn drop_widths(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
-            let width = |f: &Value| f.as_str().is_some_and(|f| f.starts_with("uint") || f.starts_with("int"));
+            let width = |f: &Value| {
+                f.as_str()
+                    .is_some_and(|f| f.starts_with("uint") || f.starts_with("int"))
+            };
             if map.get("format").is_some_and(width) {
                 map.remove("format");
             }

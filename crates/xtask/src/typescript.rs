@@ -25,7 +25,12 @@ fn declare(out: &mut String, name: &str, schema: &Value) {
     out.push('\n');
     let mut lines = vec![text(schema).to_owned()];
     let words = choices(schema).unwrap_or_default();
-    lines.extend(words.iter().filter(|(_, text)| !text.is_empty()).map(|(word, text)| format!("- `{}`: {text}", plain(word))));
+    lines.extend(
+        words
+            .iter()
+            .filter(|(_, text)| !text.is_empty())
+            .map(|(word, text)| format!("- `{}`: {text}", plain(word))),
+    );
     doc(out, "", &lines.join("\n"), None);
     // Writing to a text does not fail.
     let _ = match schema.get("properties") {
@@ -52,13 +57,22 @@ fn type_of(schema: &Value, indent: &str) -> String {
         Some("integer" | "number") => "number".to_owned(),
         Some("boolean") => "boolean".to_owned(),
         Some("array") => {
-            let item = schema.get("items").map_or("unknown".to_owned(), |s| type_of(s, indent));
-            if item.contains(' ') { format!("({item})[]") } else { format!("{item}[]") }
+            let item = schema
+                .get("items")
+                .map_or("unknown".to_owned(), |s| type_of(s, indent));
+            if item.contains(' ') {
+                format!("({item})[]")
+            } else {
+                format!("{item}[]")
+            }
         }
         Some("object") if schema.get("properties").is_some() => object(schema, indent),
         Some("object") => {
             let values = schema.get("additionalProperties").filter(|s| s.is_object());
-            format!("Record<string, {}>", values.map_or("unknown".to_owned(), |s| type_of(s, indent)))
+            format!(
+                "Record<string, {}>",
+                values.map_or("unknown".to_owned(), |s| type_of(s, indent))
+            )
         }
         _ => "unknown".to_owned(),
     }
@@ -70,7 +84,12 @@ fn object(schema: &Value, indent: &str) -> String {
     for (key, value, required) in keys(schema) {
         doc(&mut out, &inner, text(value), value.get("default"));
         let mark = if required { "" } else { "?" };
-        let _ = writeln!(out, "{inner}{}{mark}: {};", property(key), type_of(value, &inner));
+        let _ = writeln!(
+            out,
+            "{inner}{}{mark}: {};",
+            property(key),
+            type_of(value, &inner)
+        );
     }
     out.push_str(indent);
     out.push('}');
@@ -78,7 +97,11 @@ fn object(schema: &Value, indent: &str) -> String {
 }
 
 fn doc(out: &mut String, indent: &str, text: &str, default: Option<&Value>) {
-    let mut lines: Vec<String> = text.trim().lines().map(|line| line.replace("*/", "*\u{200b}/")).collect();
+    let mut lines: Vec<String> = text
+        .trim()
+        .lines()
+        .map(|line| line.replace("*/", "*\u{200b}/"))
+        .collect();
     if let Some(default) = default.filter(|d| !d.is_null() && !is_bare(d)) {
         lines.push(format!("@default {default}"));
     }
@@ -86,15 +109,23 @@ fn doc(out: &mut String, indent: &str, text: &str, default: Option<&Value>) {
         [] => Ok(()),
         [one] => writeln!(out, "{indent}/** {one} */"),
         many => {
-            let body: String = many.iter().map(|line| format!("{indent} * {line}\n")).collect();
-            writeln!(out, "{indent}/**\n{}{indent} */", body.replace(" * \n", " *\n"))
+            let body: String = many
+                .iter()
+                .map(|line| format!("{indent} * {line}\n"))
+                .collect();
+            writeln!(
+                out,
+                "{indent}/**\n{}{indent} */",
+                body.replace(" * \n", " *\n")
+            )
         }
     };
 }
 
 /// An empty list or object is what a key that is left out means anyway.
 fn is_bare(value: &Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|map| map.is_empty())
+    value.as_array().is_some_and(Vec::is_empty)
+        || value.as_object().is_some_and(|map| map.is_empty())
 }
 
 fn union(mut parts: Vec<String>) -> String {
@@ -111,12 +142,19 @@ fn literal(word: &Value) -> String {
 }
 
 fn property(key: &str) -> String {
-    let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$');
-    if plain { key.to_owned() } else { literal(&Value::from(key)) }
+    let plain = key
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$');
+    if plain {
+        key.to_owned()
+    } else {
+        literal(&Value::from(key))
+    }
 }
 
 fn plain(word: &Value) -> String {
-    word.as_str().map_or_else(|| word.to_string(), str::to_owned)
+    word.as_str()
+        .map_or_else(|| word.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -131,11 +169,23 @@ mod tests {
             (json!({ "$ref": "#/$defs/Name" }), "Name"),
             (json!({ "const": "off" }), "'off'"),
             (json!({ "enum": ["a", "b"] }), "'a' | 'b'"),
-            (json!({ "oneOf": [{ "const": "a", "description": "A." }, { "const": "b" }] }), "'a' | 'b'"),
-            (json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] }), "string"),
+            (
+                json!({ "oneOf": [{ "const": "a", "description": "A." }, { "const": "b" }] }),
+                "'a' | 'b'",
+            ),
+            (
+                json!({ "anyOf": [{ "type": "string" }, { "type": "null" }] }),
+                "string",
+            ),
             (json!({ "type": ["integer", "null"] }), "number"),
-            (json!({ "type": "array", "items": { "anyOf": [{ "type": "string" }, { "type": "boolean" }] } }), "(string | boolean)[]"),
-            (json!({ "type": "object", "additionalProperties": { "type": "string" } }), "Record<string, string>"),
+            (
+                json!({ "type": "array", "items": { "anyOf": [{ "type": "string" }, { "type": "boolean" }] } }),
+                "(string | boolean)[]",
+            ),
+            (
+                json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+                "Record<string, string>",
+            ),
             (json!(true), "unknown"),
             (
                 json!({ "type": "object", "required": ["b"], "properties": {

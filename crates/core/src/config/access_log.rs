@@ -32,7 +32,12 @@ pub enum Sink {
     File(PathBuf),
 }
 
-text!(Sink, "stdout or a path", r"^[^\u0000]{1,4096}$", "`stdout`, or the path of a file that lines are appended to.");
+text!(
+    Sink,
+    "stdout or a path",
+    r"^[^\u0000]{1,4096}$",
+    "`stdout`, or the path of a file that lines are appended to."
+);
 
 impl Sink {
     /// `stdout` is the standard output, `./stdout` a file.
@@ -128,7 +133,10 @@ impl Format {
             return Ok(Self::Json);
         }
         if text.is_empty() || text.len() > MAX_FORMAT || text.contains(['\n', '\r', '\0']) {
-            return Err(Why::new(format!("{} is not a format", quote(text)), "write json, or one line of 1 to 4096 bytes"));
+            return Err(Why::new(
+                format!("{} is not a format", quote(text)),
+                "write json, or one line of 1 to 4096 bytes",
+            ));
         }
         let mut parts = Vec::new();
         let mut plain = String::new();
@@ -140,7 +148,9 @@ impl Format {
                 rest = after;
                 continue;
             }
-            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            let end = after
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(after.len());
             let variable = Variable::parse(&after[..end])?;
             if !plain.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut plain).into()));
@@ -153,7 +163,10 @@ impl Format {
             parts.push(Part::Text(plain.into()));
         }
         if !parts.iter().any(|p| matches!(p, Part::Value(_))) {
-            return Err(Why::new(format!("{} names no $variable", quote(text)), "write json, or name variables such as $status"));
+            return Err(Why::new(
+                format!("{} names no $variable", quote(text)),
+                "write json, or name variables such as $status",
+            ));
         }
         Ok(Self::Line(parts))
     }
@@ -161,11 +174,15 @@ impl Format {
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Line(parts) = self else { return f.write_str("json") };
+        let Self::Line(parts) = self else {
+            return f.write_str("json");
+        };
         for part in parts {
             match part {
                 Part::Text(text) => f.write_str(&text.replace('$', "$$"))?,
-                Part::Value(Variable::Header(name)) => write!(f, "$header_{}", name.replace('-', "_"))?,
+                Part::Value(Variable::Header(name)) => {
+                    write!(f, "$header_{}", name.replace('-', "_"))?
+                }
                 Part::Value(variable) => write!(f, "${}", variable.name())?,
             }
         }
@@ -178,13 +195,18 @@ impl Variable {
     pub fn name(&self) -> &str {
         match self {
             Self::Header(name) => name,
-            other => VARIABLES.iter().find(|(_, v)| v == other).map_or("", |(name, _)| name),
+            other => VARIABLES
+                .iter()
+                .find(|(_, v)| v == other)
+                .map_or("", |(name, _)| name),
         }
     }
 
     fn parse(name: &str) -> Result<Self, Why> {
         if let Some(field) = name.strip_prefix("header_").filter(|f| !f.is_empty()) {
-            return Ok(Self::Header(field.to_ascii_lowercase().replace('_', "-").into()));
+            return Ok(Self::Header(
+                field.to_ascii_lowercase().replace('_', "-").into(),
+            ));
         }
         let known = VARIABLES.iter().find(|(known, _)| *known == name);
         known.map(|(_, variable)| variable.clone()).ok_or_else(|| {
@@ -233,7 +255,11 @@ mod tests {
 
     #[test]
     fn formats() {
-        for good in ["json", "$status", "$$5 $client_ip \"$method $path\" $status$duration $header_user_agent."] {
+        for good in [
+            "json",
+            "$status",
+            "$$5 $client_ip \"$method $path\" $status$duration $header_user_agent.",
+        ] {
             assert_eq!(Format::parse(good).expect(good).to_string(), good);
         }
         assert_eq!(

@@ -44,7 +44,11 @@ impl<T> Item<'_, T> {
 /// Adds to `faults` what is wrong between the parts of a config.
 pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<Fault>) {
     if read.listeners.is_empty() && config.is_some() {
-        faults.push(Fault::new("listeners", "there is no listener", "add one such as { name: web, bind: 0.0.0.0:8080 }"));
+        faults.push(Fault::new(
+            "listeners",
+            "there is no listener",
+            "add one such as { name: web, bind: 0.0.0.0:8080 }",
+        ));
     }
     most("listeners", read.listeners.len(), MAX_LISTENERS, faults);
     most("upstreams", read.upstreams.len(), MAX_UPSTREAMS, faults);
@@ -65,8 +69,19 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
         }
         route(item, &listeners, &upstreams, faults);
     }
-    let regexes = |r: &Route| r.what.path.iter().filter(|p| matches!(p, Path::Regex(_))).count();
-    let count = read.routes.iter().filter_map(|item| item.value.as_ref()).map(regexes).sum();
+    let regexes = |r: &Route| {
+        r.what
+            .path
+            .iter()
+            .filter(|p| matches!(p, Path::Regex(_)))
+            .count()
+    };
+    let count = read
+        .routes
+        .iter()
+        .filter_map(|item| item.value.as_ref())
+        .map(regexes)
+        .sum();
     most("routes", count, MAX_REGEXES, faults);
     twins(&read.routes, &listeners, faults);
 }
@@ -81,8 +96,16 @@ fn names<'a, T>(items: &'a [Item<'_, T>], faults: &mut Vec<Fault>) -> HashMap<&'
                 names.insert(name, place);
             }
             Some(first) => {
-                let why = format!("{} is already the name of {}", quote(name), items[*first as usize].at);
-                faults.push(Fault::new(child(&item.at, "name"), why, "give each a name of its own"));
+                let why = format!(
+                    "{} is already the name of {}",
+                    quote(name),
+                    items[*first as usize].at
+                );
+                faults.push(Fault::new(
+                    child(&item.at, "name"),
+                    why,
+                    "give each a name of its own",
+                ));
             }
         }
     }
@@ -92,40 +115,91 @@ fn names<'a, T>(items: &'a [Item<'_, T>], faults: &mut Vec<Fault>) -> HashMap<&'
 fn binds(config: Option<&Config>, listeners: &[Item<'_, Listener>], faults: &mut Vec<Fault>) {
     let mut taken: HashMap<SocketAddr, &str> = HashMap::new();
     for item in listeners {
-        let Some(bind) = item.value.as_ref().map(|l| l.bind.address()).filter(|a| a.port() != 0) else { continue };
+        let Some(bind) = item
+            .value
+            .as_ref()
+            .map(|l| l.bind.address())
+            .filter(|a| a.port() != 0)
+        else {
+            continue;
+        };
         if let Some(first) = taken.insert(bind, &item.at) {
             let why = format!("{bind} is already the address of {first}");
-            faults.push(Fault::new(child(&item.at, "bind"), why, "bind each listener to a port of its own"));
+            faults.push(Fault::new(
+                child(&item.at, "bind"),
+                why,
+                "bind each listener to a port of its own",
+            ));
         }
     }
-    let Some(Admin::On(admin)) = config.map(|c| &c.admin) else { return };
+    let Some(Admin::On(admin)) = config.map(|c| &c.admin) else {
+        return;
+    };
     if let Some(first) = taken.get(&admin.bind.address()) {
         let why = format!("{} is already the address of {first}", admin.bind);
-        faults.push(Fault::new("admin.bind", why, "bind the admin listener to a port of its own, or write admin: off"));
+        faults.push(Fault::new(
+            "admin.bind",
+            why,
+            "bind the admin listener to a port of its own, or write admin: off",
+        ));
     }
     for (place, host) in admin.allow_hosts.iter().enumerate() {
         if wire::authority::host_len(host.as_bytes()).is_none() {
             let why = format!("{} is not a host", quote(host));
-            faults.push(Fault::new(format!("admin.allow_hosts[{place}]"), why, "write a name or an address, and maybe a port"));
+            faults.push(Fault::new(
+                format!("admin.allow_hosts[{place}]"),
+                why,
+                "write a name or an address, and maybe a port",
+            ));
         }
     }
-    most("admin.allow_hosts", admin.allow_hosts.len(), MAX_CHOICES, faults);
+    most(
+        "admin.allow_hosts",
+        admin.allow_hosts.len(),
+        MAX_CHOICES,
+        faults,
+    );
 }
 
 fn listener(item: &Item<'_, Listener>, faults: &mut Vec<Fault>) {
     let Some(listener) = &item.value else { return };
     let limits = &listener.limits;
     let at = child(&item.at, "limits");
-    within(&child(&at, "head"), limits.head, Size::kib(1), Size::kib(1024), faults);
-    within(&child(&at, "uri"), limits.uri, Size::bytes_of(64), Size::kib(1024), faults);
+    within(
+        &child(&at, "head"),
+        limits.head,
+        Size::kib(1),
+        Size::kib(1024),
+        faults,
+    );
+    within(
+        &child(&at, "uri"),
+        limits.uri,
+        Size::bytes_of(64),
+        Size::kib(1024),
+        faults,
+    );
     if limits.uri > limits.head {
-        let why = format!("{} is more than the whole head, {}", limits.uri, limits.head);
-        faults.push(Fault::new(child(&at, "uri"), why, "make it smaller, or limits.head larger"));
+        let why = format!(
+            "{} is more than the whole head, {}",
+            limits.uri, limits.head
+        );
+        faults.push(Fault::new(
+            child(&at, "uri"),
+            why,
+            "make it smaller, or limits.head larger",
+        ));
     }
     if let Some(proxy) = &listener.proxy_protocol {
         let at = format!("{}.proxy_protocol.trust", item.at);
-        if proxy.trust.is_empty() && item.raw.pointer("/proxy_protocol/trust") == Some(&Value::Array(Vec::new())) {
-            faults.push(Fault::new(&at, "no peer is trusted", "list the peers, or remove proxy_protocol"));
+        if proxy.trust.is_empty()
+            && item.raw.pointer("/proxy_protocol/trust") == Some(&Value::Array(Vec::new()))
+        {
+            faults.push(Fault::new(
+                &at,
+                "no peer is trusted",
+                "list the peers, or remove proxy_protocol",
+            ));
         }
         most(&at, proxy.trust.len(), MAX_BLOCKS, faults);
     }
@@ -134,8 +208,17 @@ fn listener(item: &Item<'_, Listener>, faults: &mut Vec<Fault>) {
 fn upstream(item: &Item<'_, Upstream>, faults: &mut Vec<Fault>) {
     let Some(upstream) = &item.value else { return };
     let at = child(&item.at, "endpoints");
-    if item.raw.get("endpoints").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-        faults.push(Fault::new(&at, "there is no endpoint", "add an address such as 127.0.0.1:9001"));
+    if item
+        .raw
+        .get("endpoints")
+        .and_then(Value::as_array)
+        .is_some_and(Vec::is_empty)
+    {
+        faults.push(Fault::new(
+            &at,
+            "there is no endpoint",
+            "add an address such as 127.0.0.1:9001",
+        ));
     }
     most(&at, upstream.endpoints.len(), MAX_ENDPOINTS, faults);
     let mut seen = HashSet::new();
@@ -149,12 +232,20 @@ fn upstream(item: &Item<'_, Upstream>, faults: &mut Vec<Fault>) {
     match upstream.balance {
         Balance::Maglev if !written => {
             let why = "balance: maglev needs a key to hash";
-            faults.push(Fault::on_key(child(&item.at, "hash_key"), why, "add hash_key: client_ip"));
+            faults.push(Fault::on_key(
+                child(&item.at, "hash_key"),
+                why,
+                "add hash_key: client_ip",
+            ));
         }
         Balance::Maglev => {}
         _ if written && item.raw.get("balance").is_none_or(|b| b.is_string()) => {
             let why = "only balance: maglev hashes a key";
-            faults.push(Fault::on_key(child(&item.at, "hash_key"), why, "write balance: maglev, or remove it"));
+            faults.push(Fault::on_key(
+                child(&item.at, "hash_key"),
+                why,
+                "write balance: maglev, or remove it",
+            ));
         }
         _ => {}
     }
@@ -172,7 +263,11 @@ fn route(
         if !listeners.contains_key(name.as_str()) {
             let why = format!("no listener is called {}", quote(name));
             let place = place_of(item.raw.get("listeners"), |v| v.as_str() == Some(name));
-            faults.push(Fault::new(format!("{at}.listeners[{place}]"), why, suggest(name, listeners.keys().copied())));
+            faults.push(Fault::new(
+                format!("{at}.listeners[{place}]"),
+                why,
+                suggest(name, listeners.keys().copied()),
+            ));
         }
     }
     for share in route.to.iter() {
@@ -184,12 +279,18 @@ fn route(
         let to = item.raw.get("to");
         let path = match to {
             Some(Value::Array(_)) => {
-                let place = place_of(to, |v| v.get("upstream").and_then(Value::as_str) == Some(name));
+                let place = place_of(to, |v| {
+                    v.get("upstream").and_then(Value::as_str) == Some(name)
+                });
                 format!("{at}.to[{place}].upstream")
             }
             _ => format!("{at}.to"),
         };
-        faults.push(Fault::new(path, why, suggest(name, upstreams.keys().copied())));
+        faults.push(Fault::new(
+            path,
+            why,
+            suggest(name, upstreams.keys().copied()),
+        ));
     }
     let choices = [
         ("listeners", route.listeners.len(), MAX_LISTENERS),
@@ -213,20 +314,35 @@ fn route(
 /// Builds every filter, only to hear its faults. True if the route needs no `to`: a filter always
 /// replies, forwards by itself, or could not be built.
 fn filters(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Fault>) -> bool {
-    let Some(Value::Array(raws)) = item.raw.get("filters") else { return false };
+    let Some(Value::Array(raws)) = item.raw.get("filters") else {
+        return false;
+    };
     // Places as they were written: what was at fault as it was read is not in `route.filters`.
-    let read = raws.iter().enumerate().filter(|(_, raw)| raw.get("use").is_some_and(Value::is_string));
+    let read = raws
+        .iter()
+        .enumerate()
+        .filter(|(_, raw)| raw.get("use").is_some_and(Value::is_string));
     let mut replies = read.clone().count() < raws.len();
     let last = route.filters.len().saturating_sub(1);
     for (ordinal, ((place, _), filter)) in read.zip(&route.filters).enumerate().take(MAX_FILTERS) {
         let at = format!("{}.filters[{place}]", item.at);
         if !filters::NAMES.contains(&filter.name.as_str()) {
             let why = format!("no filter is called {}", quote(&filter.name));
-            faults.push(Fault::new(format!("{at}.use"), why, suggest(&filter.name, filters::NAMES.iter().copied())));
+            faults.push(Fault::new(
+                format!("{at}.use"),
+                why,
+                suggest(&filter.name, filters::NAMES.iter().copied()),
+            ));
             replies = true;
             continue;
         }
-        let mut build = Build { at: &at, route: &route.name, ordinal, shared: None, faults };
+        let mut build = Build {
+            at: &at,
+            route: &route.name,
+            ordinal,
+            shared: None,
+            faults,
+        };
         let Some(built) = filters::build(&filter.name, &filter.object, &mut build) else {
             replies = true;
             continue;
@@ -234,8 +350,15 @@ fn filters(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Fault>) -> bo
         let needs = built.needs();
         replies |= needs.replies || needs.forwards;
         if needs.forwards && ordinal < last {
-            let why = format!("{} forwards by itself: nothing behind it is reached", filter.name);
-            faults.push(Fault::new(format!("{at}.use"), why, "make it the last filter"));
+            let why = format!(
+                "{} forwards by itself: nothing behind it is reached",
+                filter.name
+            );
+            faults.push(Fault::new(
+                format!("{at}.use"),
+                why,
+                "make it the last filter",
+            ));
         }
     }
     replies
@@ -246,13 +369,27 @@ fn destination(item: &Item<'_, Route>, route: &Route, replies: bool, faults: &mu
     match item.raw.get("to") {
         None if !replies => {
             let why = "the route leads nowhere";
-            faults.push(Fault::on_key(at, why, "add to: with an upstream's name, or a filter that replies, such as respond"));
+            faults.push(Fault::on_key(
+                at,
+                why,
+                "add to: with an upstream's name, or a filter that replies, such as respond",
+            ));
         }
         Some(Value::Array(shares)) if shares.is_empty() => {
-            faults.push(Fault::new(at, "there is no upstream in the list", "name one"));
+            faults.push(Fault::new(
+                at,
+                "there is no upstream in the list",
+                "name one",
+            ));
         }
-        Some(Value::Array(_)) if !route.to.is_empty() && route.to.iter().all(|share| share.weight == 0) => {
-            faults.push(Fault::new(at, "every weight is 0", "give one upstream a weight of 1 or more"));
+        Some(Value::Array(_))
+            if !route.to.is_empty() && route.to.iter().all(|share| share.weight == 0) =>
+        {
+            faults.push(Fault::new(
+                at,
+                "every weight is 0",
+                "give one upstream a weight of 1 or more",
+            ));
         }
         _ => {}
     }
@@ -267,7 +404,11 @@ fn twins(routes: &[Item<'_, Route>], listeners: &HashMap<&str, u32>, faults: &mu
         let same = first.entry(form(route)).or_default();
         if let Some((_, other)) = same.iter().find(|(there, _)| there.meets(&set)) {
             let why = format!("the same requests are taken by {other}");
-            faults.push(Fault::new(child(&item.at, "match"), why, "remove one of the two, or add a condition"));
+            faults.push(Fault::new(
+                child(&item.at, "match"),
+                why,
+                "remove one of the two, or add a condition",
+            ));
         } else if same.len() < MAX_LISTENERS {
             same.push((set, &item.at));
         }
@@ -296,7 +437,9 @@ fn form(route: &Route) -> String {
 /// Names of captures make no difference to what is matched.
 fn path_form(path: &Path) -> String {
     use crate::route::pattern::Segment;
-    let Path::Template(template) = path else { return path.to_string() };
+    let Path::Template(template) = path else {
+        return path.to_string();
+    };
     let plain = |segment: &Segment| match segment {
         Segment::Literal(text) => format!("/{text}"),
         Segment::One(_) => "/{}".to_owned(),
@@ -317,19 +460,29 @@ fn sorted(form: &mut String, values: impl Iterator<Item = String>, all: &str) {
 }
 
 fn place_of(list: Option<&Value>, is: impl Fn(&Value) -> bool) -> usize {
-    list.and_then(Value::as_array).and_then(|all| all.iter().position(is)).unwrap_or(0)
+    list.and_then(Value::as_array)
+        .and_then(|all| all.iter().position(is))
+        .unwrap_or(0)
 }
 
 fn most(at: &str, count: usize, bound: usize, faults: &mut Vec<Fault>) {
     if count > bound {
         let what = at.rsplit('.').next().unwrap_or(at);
-        faults.push(Fault::new(at, format!("{count} {what} are above the most, {bound}"), format!("keep {bound} of them")));
+        faults.push(Fault::new(
+            at,
+            format!("{count} {what} are above the most, {bound}"),
+            format!("keep {bound} of them"),
+        ));
     }
 }
 
 fn within(at: &str, size: Size, least: Size, most: Size, faults: &mut Vec<Fault>) {
     if size < least || size > most {
-        let (side, bound) = if size < least { ("below the least", least) } else { ("above the most", most) };
+        let (side, bound) = if size < least {
+            ("below the least", least)
+        } else {
+            ("above the most", most)
+        };
         let why = format!("\"{size}\" is {side}, {bound}");
         faults.push(Fault::new(at, why, format!("write {least} to {most}")));
     }

@@ -24,12 +24,22 @@ pub struct Fault {
 impl Fault {
     /// A fault of the value at `path`.
     pub fn new(path: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { path: path.into(), on_key: false, why: why.into(), fix: fix.into() }
+        Self {
+            path: path.into(),
+            on_key: false,
+            why: why.into(),
+            fix: fix.into(),
+        }
     }
 
     /// A fault of the key at `path`.
     pub fn on_key(path: impl Into<String>, why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { path: path.into(), on_key: true, why: why.into(), fix: fix.into() }
+        Self {
+            path: path.into(),
+            on_key: true,
+            why: why.into(),
+            fix: fix.into(),
+        }
     }
 }
 
@@ -55,7 +65,10 @@ pub struct Why {
 impl Why {
     /// Both halves.
     pub fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { why: why.into(), fix: fix.into() }
+        Self {
+            why: why.into(),
+            fix: fix.into(),
+        }
     }
 
     /// Takes apart what [`fmt::Display`] put together; a foreign text is all `why`.
@@ -104,7 +117,12 @@ fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
     known
         .into_iter()
         .filter(|other| other.len().abs_diff(name.len()) <= reach)
-        .map(|other| (distance(&name, &other.bytes().map(fold).collect::<Vec<_>>()), other))
+        .map(|other| {
+            (
+                distance(&name, &other.bytes().map(fold).collect::<Vec<_>>()),
+                other,
+            )
+        })
         .filter(|(far, other)| *far <= reach && *far < other.len())
         .min()
         .map(|(_, other)| other)
@@ -169,7 +187,12 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, want) in [("", "abc", 3), ("abc", "abc", 0), ("abc", "acb", 1), ("kitten", "sitting", 3)] {
+        for (a, b, want) in [
+            ("", "abc", 3),
+            ("abc", "abc", 0),
+            ("abc", "acb", 1),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!(distance(a.as_bytes(), b.as_bytes()), want, "{a} {b}");
         }
     }

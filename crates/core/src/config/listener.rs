@@ -55,7 +55,12 @@ pub struct ListenerTimeouts {
 
 impl Default for ListenerTimeouts {
     fn default() -> Self {
-        Self { head: Duration::secs(10), idle: Duration::secs(60), stall: Duration::secs(30), tunnel: Duration::secs(3600) }
+        Self {
+            head: Duration::secs(10),
+            idle: Duration::secs(60),
+            stall: Duration::secs(30),
+            tunnel: Duration::secs(3600),
+        }
     }
 }
 

@@ -39,7 +39,9 @@ pub use self::parse::{parse, MAX_TEXT};
 pub use self::route::{EscapedSlash, RawFilter, Route, Share, To};
 pub use self::text::{Bind, Name};
 pub use self::units::{Cidr, Duration, Rate, Size};
-pub use self::upstream::{Address, Balance, Endpoint, HashKey, Keepalive, Upstream, UpstreamTimeouts};
+pub use self::upstream::{
+    Address, Balance, Endpoint, HashKey, Keepalive, Upstream, UpstreamTimeouts,
+};
 
 /// A gateway's config.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -79,12 +81,18 @@ pub struct Config {
 impl Config {
     /// The host names of all endpoints, each once, in the order of the alphabet.
     pub fn hosts(&self) -> Vec<String> {
-        let endpoints = self.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+        let endpoints = self
+            .upstreams
+            .iter()
+            .flat_map(|upstream| &upstream.endpoints);
         let names = endpoints.filter_map(|endpoint| match &endpoint.address {
             Address::Host(name, _) => Some(name.clone()),
             _ => None,
         });
-        names.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+        names
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 }
 
@@ -118,7 +126,10 @@ pub struct AdminListener {
 
 impl Default for AdminListener {
     fn default() -> Self {
-        Self { bind: Bind(([127, 0, 0, 1], 9901).into()), allow_hosts: Vec::new() }
+        Self {
+            bind: Bind(([127, 0, 0, 1], 9901).into()),
+            allow_hosts: Vec::new(),
+        }
     }
 }
 
@@ -151,7 +162,8 @@ impl<'de> Deserialize<'de> for Admin {
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Admin, A::Error> {
-                AdminListener::deserialize(de::value::MapAccessDeserializer::new(map)).map(Admin::On)
+                AdminListener::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(Admin::On)
             }
         }
         from.deserialize_any(OffOrMap)

@@ -89,7 +89,9 @@ fn missing<T: JsonSchema>(
     for key in keys {
         let there = object.is_some_and(|o| o.contains_key(key));
         let reported = pruned.iter().any(|p| {
-            p.len() == path.len() + 1 && p.starts_with(path) && p.last() == Some(&Step::Key(key.to_owned()))
+            p.len() == path.len() + 1
+                && p.starts_with(path)
+                && p.last() == Some(&Step::Key(key.to_owned()))
         });
         if there || reported {
             continue;
@@ -100,13 +102,20 @@ fn missing<T: JsonSchema>(
             .map(|text| format!(": {}", text.trim().replace('\n', " ")))
             .unwrap_or_default();
         let path = child(&join(at, path), key);
-        faults.push(Fault::on_key(path, format!("{key} is missing"), format!("add {key}{what}")));
+        faults.push(Fault::on_key(
+            path,
+            format!("{key} is missing"),
+            format!("add {key}{what}"),
+        ));
     }
 }
 
 fn schema_of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<T>().to_value()
+    settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
 }
 
 /// The schema of the object at `path`, through lists and alternatives.
@@ -122,7 +131,13 @@ fn place<'a>(schema: &'a Value, path: &[Step]) -> Option<&'a Value> {
         Step::Index(_) => schema.get("items"),
     };
     let below = below.and_then(|s| place(s, rest));
-    below.or_else(|| schema.get("anyOf")?.as_array()?.iter().find_map(|s| place(s, path)))
+    below.or_else(|| {
+        schema
+            .get("anyOf")?
+            .as_array()?
+            .iter()
+            .find_map(|s| place(s, path))
+    })
 }
 
 #[cfg(test)]
@@ -133,6 +148,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(dead_code, reason = "read by the schema only")]
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Outer {
@@ -143,6 +159,7 @@ mod tests {
         on: Option<bool>,
     }
 
+    #[allow(dead_code, reason = "read by the schema only")]
     #[derive(Debug, Deserialize, JsonSchema)]
     #[serde(deny_unknown_fields)]
     struct Inner {
@@ -166,22 +183,33 @@ mod tests {
         let value = |path: &str| (path.to_owned(), false);
         for (given, want) in [
             (json!({"name": "n", "count": 1}), vec![]),
-            (json!({"name": "n", "count": 1, "on": null, "inner": [{"a": 1, "b": 2}]}), vec![]),
+            (
+                json!({"name": "n", "count": 1, "on": null, "inner": [{"a": 1, "b": 2}]}),
+                vec![],
+            ),
             (json!({}), vec![key("x[0].count"), key("x[0].name")]),
-            (json!({"nmae": "n", "count": 1, "b c": 0}), vec![
-                key("x[0].name"),
-                key("x[0].nmae"),
-                key("x[0][\"b c\"]"),
-            ]),
-            (json!({"name": 5, "count": "x", "on": 1}), vec![value("x[0].count"), value("x[0].name"), value("x[0].on")]),
-            (json!({"name": "n", "count": 1, "inner": [{"a": "x"}, {"a": 1, "b": 2}, {}, 7]}), vec![
-                value("x[0].inner[0].a"),
-                key("x[0].inner[0].b"),
-                key("x[0].inner[2].a"),
-                key("x[0].inner[2].b"),
-                value("x[0].inner[3]"),
-            ]),
-            (json!({"name": "n", "count": -1, "inner": {}}), vec![value("x[0].count"), value("x[0].inner")]),
+            (
+                json!({"nmae": "n", "count": 1, "b c": 0}),
+                vec![key("x[0].name"), key("x[0].nmae"), key("x[0][\"b c\"]")],
+            ),
+            (
+                json!({"name": 5, "count": "x", "on": 1}),
+                vec![value("x[0].count"), value("x[0].name"), value("x[0].on")],
+            ),
+            (
+                json!({"name": "n", "count": 1, "inner": [{"a": "x"}, {"a": 1, "b": 2}, {}, 7]}),
+                vec![
+                    value("x[0].inner[0].a"),
+                    key("x[0].inner[0].b"),
+                    key("x[0].inner[2].a"),
+                    key("x[0].inner[2].b"),
+                    value("x[0].inner[3]"),
+                ],
+            ),
+            (
+                json!({"name": "n", "count": -1, "inner": {}}),
+                vec![value("x[0].count"), value("x[0].inner")],
+            ),
         ] {
             let mut want = want;
             want.sort();

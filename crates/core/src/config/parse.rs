@@ -17,16 +17,29 @@ use super::Config;
 /// Every fault that was found, at most [`MAX_FAULTS`], in no order that matters.
 pub fn parse(json: &str) -> Result<Config, Vec<Fault>> {
     if json.len() > MAX_TEXT {
-        let why = format!("a config of {} bytes is above the most, {MAX_TEXT}", json.len());
+        let why = format!(
+            "a config of {} bytes is above the most, {MAX_TEXT}",
+            json.len()
+        );
         return Err(vec![Fault::new("", why, "split the gateway in two")]);
     }
     let document = match serde_json::from_str(json) {
         Ok(Value::Object(document)) => document,
         Ok(other) => {
             let why = format!("{} is not a config", kind(&other));
-            return Err(vec![Fault::new("", why, "write an object with listeners, upstreams and routes")]);
+            return Err(vec![Fault::new(
+                "",
+                why,
+                "write an object with listeners, upstreams and routes",
+            )]);
         }
-        Err(error) => return Err(vec![Fault::new("", format!("this is not JSON: {error}"), "mend the syntax")]),
+        Err(error) => {
+            return Err(vec![Fault::new(
+                "",
+                format!("this is not JSON: {error}"),
+                "mend the syntax",
+            )])
+        }
     };
     let mut faults = Vec::new();
     let config = read(document, &mut faults);
@@ -38,7 +51,11 @@ pub fn parse(json: &str) -> Result<Config, Vec<Fault>> {
     if faults.len() > MAX_FAULTS {
         let more = faults.len() - MAX_FAULTS;
         faults.truncate(MAX_FAULTS);
-        faults.push(Fault::new("", format!("and {more} more faults"), "mend these first"));
+        faults.push(Fault::new(
+            "",
+            format!("and {more} more faults"),
+            "mend these first",
+        ));
     }
     Err(faults)
 }
@@ -56,9 +73,21 @@ fn read(mut document: Map<String, Value>, faults: &mut Vec<Fault>) -> Option<Con
     };
     check(config.as_ref(), &read, faults);
     let mut config = config?;
-    config.listeners = read.listeners.into_iter().filter_map(|item| item.value).collect();
-    config.upstreams = read.upstreams.into_iter().filter_map(|item| item.value).collect();
-    config.routes = read.routes.into_iter().filter_map(|item| item.value).collect();
+    config.listeners = read
+        .listeners
+        .into_iter()
+        .filter_map(|item| item.value)
+        .collect();
+    config.upstreams = read
+        .upstreams
+        .into_iter()
+        .filter_map(|item| item.value)
+        .collect();
+    config.routes = read
+        .routes
+        .into_iter()
+        .filter_map(|item| item.value)
+        .collect();
     Some(config)
 }
 
@@ -77,7 +106,11 @@ where
     for (place, raw) in values.iter().enumerate() {
         let at = format!("{key}[{place}]");
         // Beyond the bound nothing is reported any more, so nothing need be searched for.
-        let value = if faults.len() > MAX_FAULTS { None } else { salvage(raw, &at, faults) };
+        let value = if faults.len() > MAX_FAULTS {
+            None
+        } else {
+            salvage(raw, &at, faults)
+        };
         items.push(Item { at, raw, value });
     }
     items

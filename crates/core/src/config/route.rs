@@ -44,9 +44,15 @@ impl Route {
         let listeners = if self.listeners.is_empty() {
             Listeners::ALL
         } else {
-            self.listeners.iter().filter_map(|name| places.get(name.as_str()).copied()).collect()
+            self.listeners
+                .iter()
+                .filter_map(|name| places.get(name.as_str()).copied())
+                .collect()
         };
-        RouteMatch { listeners, what: &self.what }
+        RouteMatch {
+            listeners,
+            what: &self.what,
+        }
     }
 }
 
@@ -70,7 +76,12 @@ mod escaped_slash {
     }
 
     pub(super) fn serialize<S: Serializer>(keep: &bool, to: S) -> Result<S::Ok, S::Error> {
-        if *keep { EscapedSlash::Keep } else { EscapedSlash::Reject }.serialize(to)
+        if *keep {
+            EscapedSlash::Keep
+        } else {
+            EscapedSlash::Reject
+        }
+        .serialize(to)
     }
 }
 
@@ -88,7 +99,10 @@ impl<'de> Deserialize<'de> for RawFilter {
         let mut object = Map::deserialize(from)?;
         match object.remove("use") {
             Some(Value::String(name)) => Ok(Self { name, object }),
-            Some(other) => Err(de::Error::invalid_type(kind(&other), &"a filter's name after `use`")),
+            Some(other) => Err(de::Error::invalid_type(
+                kind(&other),
+                &"a filter's name after `use`",
+            )),
             None => Err(de::Error::missing_field("use")),
         }
     }
@@ -98,7 +112,9 @@ fn kind(value: &Value) -> de::Unexpected<'_> {
     match value {
         Value::Null => de::Unexpected::Unit,
         Value::Bool(is) => de::Unexpected::Bool(*is),
-        Value::Number(n) => n.as_u64().map_or(de::Unexpected::Other("a number"), de::Unexpected::Unsigned),
+        Value::Number(n) => n
+            .as_u64()
+            .map_or(de::Unexpected::Other("a number"), de::Unexpected::Unsigned),
         Value::String(text) => de::Unexpected::Str(text),
         Value::Array(_) => de::Unexpected::Seq,
         Value::Object(_) => de::Unexpected::Map,
@@ -109,7 +125,9 @@ impl Serialize for RawFilter {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(Some(self.object.len() + 1))?;
         map.serialize_entry("use", &self.name)?;
-        self.object.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        self.object
+            .iter()
+            .try_for_each(|(key, value)| map.serialize_entry(key, value))?;
         map.end()
     }
 }
@@ -127,11 +145,15 @@ impl JsonSchema for RawFilter {
             let mut schema = resolve(g, config);
             let object = schema.ensure_object();
             object.insert("type".into(), "object".into());
-            let properties = object.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+            let properties = object
+                .entry("properties")
+                .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(properties) = properties {
                 properties.insert("use".into(), serde_json::json!({ "const": name }));
             }
-            let required = object.entry("required").or_insert_with(|| Value::Array(Vec::new()));
+            let required = object
+                .entry("required")
+                .or_insert_with(|| Value::Array(Vec::new()));
             if let Value::Array(required) = required {
                 required.insert(0, "use".into());
             }
@@ -139,7 +161,10 @@ impl JsonSchema for RawFilter {
             g.definitions_mut().insert(title.clone(), schema.to_value());
             all.push(Value::from(format!("#/$defs/{title}")));
         }
-        let all: Vec<Value> = all.into_iter().map(|link| serde_json::json!({ "$ref": link })).collect();
+        let all: Vec<Value> = all
+            .into_iter()
+            .map(|link| serde_json::json!({ "$ref": link }))
+            .collect();
         json_schema!({ "description": "A filter; `use` names it.", "oneOf": all })
     }
 }
@@ -147,14 +172,23 @@ impl JsonSchema for RawFilter {
 /// `rate_limit` as `RateLimitFilter`.
 fn title(name: &str) -> String {
     let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-    name.split('_').filter(|word| !word.is_empty()).map(capital).collect::<String>() + "Filter"
+    name.split('_')
+        .filter(|word| !word.is_empty())
+        .map(capital)
+        .collect::<String>()
+        + "Filter"
 }
 
 /// The schema itself where `schema` is only a link to it; the definition that it leaves is removed.
 fn resolve(g: &mut SchemaGenerator, schema: Schema) -> Schema {
-    let link = schema.get("$ref").and_then(Value::as_str).and_then(|link| link.rsplit('/').next());
+    let link = schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|link| link.rsplit('/').next());
     let found = link.and_then(|name| g.definitions_mut().remove(name));
-    found.and_then(|value| Schema::try_from(value).ok()).unwrap_or(schema)
+    found
+        .and_then(|value| Schema::try_from(value).ok())
+        .unwrap_or(schema)
 }
 
 /// Where requests go: nowhere, to one upstream, or to several by their shares.
@@ -200,7 +234,10 @@ impl<'de> Deserialize<'de> for To {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<To, E> {
                 let upstream = Name::parse(text).map_err(E::custom)?;
-                Ok(To(vec![Share { upstream, weight: 1 }]))
+                Ok(To(vec![Share {
+                    upstream,
+                    weight: 1,
+                }]))
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, items: A) -> Result<To, A::Error> {
@@ -214,7 +251,10 @@ impl<'de> Deserialize<'de> for To {
 impl Serialize for To {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &self.0[..] {
-            [Share { upstream, weight: 1 }] => upstream.serialize(to),
+            [Share {
+                upstream,
+                weight: 1,
+            }] => upstream.serialize(to),
             shares => shares.serialize(to),
         }
     }

@@ -31,7 +31,10 @@ fn route(part: Value) -> Value {
     for (key, value) in part.as_object().expect("an object") {
         match value {
             Value::Null => route.as_object_mut().expect("an object").remove(key),
-            value => route.as_object_mut().expect("an object").insert(key.clone(), value.clone()),
+            value => route
+                .as_object_mut()
+                .expect("an object")
+                .insert(key.clone(), value.clone()),
         };
     }
     with(json!({ "routes": [route] }))
@@ -75,12 +78,35 @@ fn every_key_is_read() {
     assert_eq!(config.workers, Workers::Count(3));
     assert_eq!(config.hosts(), ["b.example"]);
     assert_eq!(config.drain_timeout, Duration::secs(5));
-    let (listener, upstream, route) = (&config.listeners[0], &config.upstreams[0], &config.routes[0]);
-    assert_eq!((listener.limits.connections.get(), listener.timeouts.stall), (7, Duration::secs(3)));
-    assert_eq!((upstream.balance, upstream.endpoints[2].weight.get()), (Balance::Maglev, 5));
+    let (listener, upstream, route) = (
+        &config.listeners[0],
+        &config.upstreams[0],
+        &config.routes[0],
+    );
+    assert_eq!(
+        (listener.limits.connections.get(), listener.timeouts.stall),
+        (7, Duration::secs(3))
+    );
+    assert_eq!(
+        (upstream.balance, upstream.endpoints[2].weight.get()),
+        (Balance::Maglev, 5)
+    );
     assert_eq!(upstream.hash_key, Some(HashKey::Header("x-user".into())));
-    assert_eq!((route.to[0].weight, route.to[1].weight, route.keep_escaped_slash), (3, 1, true));
-    assert_eq!((route.filters[0].name.as_str(), route.filters[0].object.len()), ("rate_limit", 1));
+    assert_eq!(
+        (
+            route.to[0].weight,
+            route.to[1].weight,
+            route.keep_escaped_slash
+        ),
+        (3, 1, true)
+    );
+    assert_eq!(
+        (
+            route.filters[0].name.as_str(),
+            route.filters[0].object.len()
+        ),
+        ("rate_limit", 1)
+    );
     let text = serde_json::to_string(&config).expect("JSON");
     let again = parse(&text).expect("what was written is read");
     assert_eq!(serde_json::to_string(&again).expect("JSON"), text);
@@ -89,12 +115,31 @@ fn every_key_is_read() {
 #[test]
 fn defaults_are_filled_in() {
     let config = parse(&with(json!({})).to_string()).expect("a good config");
-    assert_eq!(config.admin, Admin::On(AdminListener { bind: Bind::parse("127.0.0.1:9901").expect("good"), allow_hosts: vec![] }));
+    assert_eq!(
+        config.admin,
+        Admin::On(AdminListener {
+            bind: Bind::parse("127.0.0.1:9901").expect("good"),
+            allow_hosts: vec![]
+        })
+    );
     assert_eq!(config.drain_timeout, Duration::secs(30));
     let (listener, upstream) = (&config.listeners[0], &config.upstreams[0]);
-    assert_eq!((listener.limits.head, listener.limits.uri, listener.limits.fields.get()), (Size::kib(32), Size::kib(8), 100));
-    assert_eq!((upstream.timeouts.connect, upstream.timeouts.response), (Duration::secs(5), Duration::secs(15)));
-    assert_eq!((upstream.rest, upstream.balance), (Duration::secs(1), Balance::RoundRobin));
+    assert_eq!(
+        (
+            listener.limits.head,
+            listener.limits.uri,
+            listener.limits.fields.get()
+        ),
+        (Size::kib(32), Size::kib(8), 100)
+    );
+    assert_eq!(
+        (upstream.timeouts.connect, upstream.timeouts.response),
+        (Duration::secs(5), Duration::secs(15))
+    );
+    assert_eq!(
+        (upstream.rest, upstream.balance),
+        (Duration::secs(1), Balance::RoundRobin)
+    );
     for off in [json!("off"), json!(false)] {
         let config = parse(&with(json!({ "admin": off })).to_string()).expect("a good config");
         assert_eq!(config.admin, Admin::Off);
@@ -145,7 +190,11 @@ fn the_words_are_those_that_the_design_promises() {
         { "use": "rate_limit", "rate": "0/s" },
         { "use": "ratelimit" },
     ] }));
-    let mut lines: Vec<String> = parse(&config.to_string()).expect_err("faults").iter().map(Fault::to_string).collect();
+    let mut lines: Vec<String> = parse(&config.to_string())
+        .expect_err("faults")
+        .iter()
+        .map(Fault::to_string)
+        .collect();
     lines.sort();
     assert_eq!(
         lines,
@@ -160,79 +209,181 @@ fn the_words_are_those_that_the_design_promises() {
 fn each_fault_is_named_where_it_is() {
     let long = "x".repeat(65);
     for (config, want) in [
-        (with(json!({ "listeners": [] })), vec![("listeners", "there is no listener")]),
-        (with(json!({ "listeners": {} })), vec![("listeners", "an object is not a list")]),
-        (json!({}), vec![("listeners", "listeners is missing")]),
-        (with(json!({ "store": { "redis": "redis://x" } })), vec![("store", "an object is not one of memory")]),
-        (with(json!({ "store": "redis" })), vec![("store", "\"redis\" is not a choice here")]),
-        (with(json!({ "apps": [], "drain_timeout": 30 })), vec![
-            ("apps", "no key is called \"apps\" here"),
-            ("drain_timeout", "30 is not a duration such as 30s"),
-        ]),
-        (with(json!({ "admin": { "bind": "0.0.0.0:8080" } })), vec![
-            ("admin.bind", "0.0.0.0:8080 is already the address of listeners[0]"),
-        ]),
-        (with(json!({ "admin": { "bnd": "1" } })), vec![("admin.bnd", "no key is called \"bnd\" here")]),
         (
-            with(json!({ "listeners": [{ "name": "a", "bind": "1.1.1.1:1" }, { "name": "b", "bind": "1.1.1.1:1" }] })),
-            vec![("listeners[1].bind", "1.1.1.1:1 is already the address of listeners[0]")],
+            with(json!({ "listeners": [] })),
+            vec![("listeners", "there is no listener")],
         ),
         (
-            with(json!({ "listeners": [{ "name": "a", "bind": "1.1.1.1:1", "limits": { "head": "512B", "uri": "2KiB" } }] })),
+            with(json!({ "listeners": {} })),
+            vec![("listeners", "an object is not a list")],
+        ),
+        (json!({}), vec![("listeners", "listeners is missing")]),
+        (
+            with(json!({ "store": { "redis": "redis://x" } })),
+            vec![("store", "an object is not one of memory")],
+        ),
+        (
+            with(json!({ "store": "redis" })),
+            vec![("store", "\"redis\" is not a choice here")],
+        ),
+        (
+            with(json!({ "apps": [], "drain_timeout": 30 })),
             vec![
-                ("listeners[0].limits.head", "\"512B\" is below the least, 1KiB"),
-                ("listeners[0].limits.uri", "2KiB is more than the whole head, 512B"),
+                ("apps", "no key is called \"apps\" here"),
+                ("drain_timeout", "30 is not a duration such as 30s"),
             ],
         ),
         (
-            with(json!({ "listeners": [{ "name": "a", "bind": "1.1.1.1:1", "proxy_protocol": { "trust": [] } }] })),
+            with(json!({ "admin": { "bind": "0.0.0.0:8080" } })),
+            vec![(
+                "admin.bind",
+                "0.0.0.0:8080 is already the address of listeners[0]",
+            )],
+        ),
+        (
+            with(json!({ "admin": { "bnd": "1" } })),
+            vec![("admin.bnd", "no key is called \"bnd\" here")],
+        ),
+        (
+            with(
+                json!({ "listeners": [{ "name": "a", "bind": "1.1.1.1:1" }, { "name": "b", "bind": "1.1.1.1:1" }] }),
+            ),
+            vec![(
+                "listeners[1].bind",
+                "1.1.1.1:1 is already the address of listeners[0]",
+            )],
+        ),
+        (
+            with(
+                json!({ "listeners": [{ "name": "a", "bind": "1.1.1.1:1", "limits": { "head": "512B", "uri": "2KiB" } }] }),
+            ),
+            vec![
+                (
+                    "listeners[0].limits.head",
+                    "\"512B\" is below the least, 1KiB",
+                ),
+                (
+                    "listeners[0].limits.uri",
+                    "2KiB is more than the whole head, 512B",
+                ),
+            ],
+        ),
+        (
+            with(
+                json!({ "listeners": [{ "name": "a", "bind": "1.1.1.1:1", "proxy_protocol": { "trust": [] } }] }),
+            ),
             vec![("listeners[0].proxy_protocol.trust", "no peer is trusted")],
         ),
-        (with(json!({ "upstreams": [{ "name": "api", "endpoints": [] }] })), vec![
-            ("upstreams[0].endpoints", "there is no endpoint"),
-        ]),
-        (with(json!({ "upstreams": [{ "name": "api" }] })), vec![("upstreams[0].endpoints", "endpoints is missing")]),
-        (with(json!({ "upstreams": [{ "name": "api", "endpoints": ["a:1"], "balance": "maglev" }] })), vec![
-            ("upstreams[0].hash_key", "balance: maglev needs a key to hash"),
-        ]),
-        (with(json!({ "upstreams": [{ "name": "api", "endpoints": ["a:1"], "hash_key": "path" }] })), vec![
-            ("upstreams[0].hash_key", "only balance: maglev hashes a key"),
-        ]),
-        (with(json!({ "upstreams": [{ "name": "api", "endpoints": ["a:1", "A:1"] }] })), vec![
-            ("upstreams[0].endpoints", "a:1 is there twice"),
-        ]),
-        (with(json!({ "upstreams": [{ "name": "api", "endpoints": [{ "address": "a:1", "weight": 0 }, {}] }] })), vec![
-            ("upstreams[0].endpoints[0].weight", "0 is below the least, 1"),
-            ("upstreams[0].endpoints[1].address", "address is missing"),
-        ]),
-        (route(json!({ "to": null })), vec![("routes[0].to", "the route leads nowhere")]),
-        (route(json!({ "to": null, "filters": [{ "use": "respond" }] })), vec![]),
-        (route(json!({ "to": [] })), vec![("routes[0].to", "there is no upstream in the list")]),
-        (route(json!({ "to": [{ "upstream": "api", "weight": 0 }] })), vec![("routes[0].to", "every weight is 0")]),
-        (route(json!({ "to": [{ "upstream": "api" }, { "upstream": "ap" }] })), vec![
-            ("routes[0].to[1].upstream", "no upstream is called \"ap\""),
-        ]),
-        (route(json!({ "to": { "app": "x" } })), vec![
-            ("routes[0].to", "an object is not an upstream's name, or a list of { upstream, weight }"),
-        ]),
-        (route(json!({ "listeners": ["web", "wbe"] })), vec![("routes[0].listeners[1]", "no listener is called \"wbe\"")]),
-        (route(json!({ "name": long.clone() })), vec![("routes[0].name", "\"…\" is not a name")]),
-        (route(json!({ "match": { "method": ["GET", "get"], "headers": { "a b": "1", "x": 1 } } })), vec![
-            ("routes[0].match.headers.x", "1 is not a value in quotes, true (there is one) or false (there is none)"),
-            ("routes[0].match.headers[\"a b\"]", "\"a b\" is not the name of a field"),
-            ("routes[0].match.method[1]", "no method is called \"get\""),
-        ]),
-        (route(json!({ "filters": [{ "rate": "1/s" }, 5, { "use": 5 }] })), vec![
-            ("routes[0].filters[0].use", "use is missing"),
-            ("routes[0].filters[1]", "5 is not an object"),
-            ("routes[0].filters[2]", "5 is not a filter's name after `use`"),
-        ]),
+        (
+            with(json!({ "upstreams": [{ "name": "api", "endpoints": [] }] })),
+            vec![("upstreams[0].endpoints", "there is no endpoint")],
+        ),
+        (
+            with(json!({ "upstreams": [{ "name": "api" }] })),
+            vec![("upstreams[0].endpoints", "endpoints is missing")],
+        ),
+        (
+            with(
+                json!({ "upstreams": [{ "name": "api", "endpoints": ["a:1"], "balance": "maglev" }] }),
+            ),
+            vec![(
+                "upstreams[0].hash_key",
+                "balance: maglev needs a key to hash",
+            )],
+        ),
+        (
+            with(
+                json!({ "upstreams": [{ "name": "api", "endpoints": ["a:1"], "hash_key": "path" }] }),
+            ),
+            vec![("upstreams[0].hash_key", "only balance: maglev hashes a key")],
+        ),
+        (
+            with(json!({ "upstreams": [{ "name": "api", "endpoints": ["a:1", "A:1"] }] })),
+            vec![("upstreams[0].endpoints", "a:1 is there twice")],
+        ),
+        (
+            with(
+                json!({ "upstreams": [{ "name": "api", "endpoints": [{ "address": "a:1", "weight": 0 }, {}] }] }),
+            ),
+            vec![
+                (
+                    "upstreams[0].endpoints[0].weight",
+                    "0 is below the least, 1",
+                ),
+                ("upstreams[0].endpoints[1].address", "address is missing"),
+            ],
+        ),
+        (
+            route(json!({ "to": null })),
+            vec![("routes[0].to", "the route leads nowhere")],
+        ),
+        (
+            route(json!({ "to": null, "filters": [{ "use": "respond" }] })),
+            vec![],
+        ),
+        (
+            route(json!({ "to": [] })),
+            vec![("routes[0].to", "there is no upstream in the list")],
+        ),
+        (
+            route(json!({ "to": [{ "upstream": "api", "weight": 0 }] })),
+            vec![("routes[0].to", "every weight is 0")],
+        ),
+        (
+            route(json!({ "to": [{ "upstream": "api" }, { "upstream": "ap" }] })),
+            vec![("routes[0].to[1].upstream", "no upstream is called \"ap\"")],
+        ),
+        (
+            route(json!({ "to": { "app": "x" } })),
+            vec![(
+                "routes[0].to",
+                "an object is not an upstream's name, or a list of { upstream, weight }",
+            )],
+        ),
+        (
+            route(json!({ "listeners": ["web", "wbe"] })),
+            vec![("routes[0].listeners[1]", "no listener is called \"wbe\"")],
+        ),
+        (
+            route(json!({ "name": long.clone() })),
+            vec![("routes[0].name", "\"…\" is not a name")],
+        ),
+        (
+            route(
+                json!({ "match": { "method": ["GET", "get"], "headers": { "a b": "1", "x": 1 } } }),
+            ),
+            vec![
+                (
+                    "routes[0].match.headers.x",
+                    "1 is not a value in quotes, true (there is one) or false (there is none)",
+                ),
+                (
+                    "routes[0].match.headers[\"a b\"]",
+                    "\"a b\" is not the name of a field",
+                ),
+                ("routes[0].match.method[1]", "no method is called \"get\""),
+            ],
+        ),
+        (
+            route(json!({ "filters": [{ "rate": "1/s" }, 5, { "use": 5 }] })),
+            vec![
+                ("routes[0].filters[0].use", "use is missing"),
+                ("routes[0].filters[1]", "5 is not an object"),
+                (
+                    "routes[0].filters[2]",
+                    "5 is not a filter's name after `use`",
+                ),
+            ],
+        ),
         (
             with(json!({ "routes": [
                 { "name": "a", "match": { "host": ["x", "y"], "path": "/{a}" }, "to": "api" },
                 { "name": "b", "match": { "host": ["Y", "X"], "path": ["/{b}"] }, "to": "api" },
             ] })),
-            vec![("routes[1].match", "the same requests are taken by routes[0]")],
+            vec![(
+                "routes[1].match",
+                "the same requests are taken by routes[0]",
+            )],
         ),
     ] {
         let want: Vec<(String, String)> = want
@@ -249,7 +400,10 @@ fn each_fault_is_named_where_it_is() {
 #[test]
 fn what_is_no_config_at_all_is_one_fault() {
     for (text, why) in [
-        ("", "this is not JSON: EOF while parsing a value at line 1 column 0"),
+        (
+            "",
+            "this is not JSON: EOF while parsing a value at line 1 column 0",
+        ),
         ("[]", "a list is not a config"),
         ("null", "nothing is not a config"),
     ] {
@@ -260,15 +414,22 @@ fn what_is_no_config_at_all_is_one_fault() {
 
 #[test]
 fn faults_are_bounded() {
-    let routes: Vec<Value> = (0..5000).map(|i| json!({ "name": format!("r{i}"), "x": 1 })).collect();
+    let routes: Vec<Value> = (0..5000)
+        .map(|i| json!({ "name": format!("r{i}"), "x": 1 }))
+        .collect();
     let faults = parse(&with(json!({ "routes": routes })).to_string()).expect_err("faults");
     assert_eq!(faults.len(), fault::MAX_FAULTS + 1);
-    assert!(faults[fault::MAX_FAULTS].why.ends_with("more faults"), "{}", faults[fault::MAX_FAULTS]);
+    assert!(
+        faults[fault::MAX_FAULTS].why.ends_with("more faults"),
+        "{}",
+        faults[fault::MAX_FAULTS]
+    );
 }
 
 #[test]
 fn routes_for_different_listeners_are_no_twins() {
-    let listeners = json!([{ "name": "a", "bind": "1.1.1.1:1" }, { "name": "b", "bind": "1.1.1.1:2" }]);
+    let listeners =
+        json!([{ "name": "a", "bind": "1.1.1.1:1" }, { "name": "b", "bind": "1.1.1.1:2" }]);
     let routes = json!([
         { "name": "x", "listeners": ["a"], "to": "api" },
         { "name": "y", "listeners": ["b"], "to": "api" },

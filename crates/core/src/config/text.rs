@@ -74,7 +74,12 @@ pub(crate) fn read<'de, D: Deserializer<'de>, T>(
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Box<str>);
 
-text!(Name, "a name", r"^[A-Za-z0-9_.-]{1,64}$", "A name: 1 to 64 letters, digits, `_`, `-` or `.`.");
+text!(
+    Name,
+    "a name",
+    r"^[A-Za-z0-9_.-]{1,64}$",
+    "A name: 1 to 64 letters, digits, `_`, `-` or `.`."
+);
 
 impl Name {
     /// Refuses what would need quoting in a log, a metric label or a path of a fault.
@@ -135,7 +140,10 @@ impl Bind {
             (Some(port), false) => format!("write 0.0.0.0:{port}, 127.0.0.1:{port} or [::]:{port}"),
             (None, _) => "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080".to_owned(),
         };
-        Err(Why::new(format!("{} is not an address to listen on", quote(text)), fix))
+        Err(Why::new(
+            format!("{} is not an address to listen on", quote(text)),
+            fix,
+        ))
     }
 }
 
@@ -149,13 +157,21 @@ impl fmt::Display for Bind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct File(PathBuf);
 
-text!(File, "a path of a file or directory", r"^[^\u0000]{1,4096}$", "A path of the file system.");
+text!(
+    File,
+    "a path of a file or directory",
+    r"^[^\u0000]{1,4096}$",
+    "A path of the file system."
+);
 
 impl File {
     /// Refuses what no file can be called.
     pub fn parse(text: &str) -> Result<Self, Why> {
         if text.is_empty() || text.len() > MAX_FILE || text.contains('\0') {
-            return Err(Why::new(format!("{} is not a path", quote(text)), "write a path of 1 to 4096 bytes"));
+            return Err(Why::new(
+                format!("{} is not a path", quote(text)),
+                "write a path of 1 to 4096 bytes",
+            ));
         }
         Ok(Self(text.into()))
     }
@@ -272,7 +288,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
                 Vec::deserialize(de::value::SeqAccessDeserializer::new(items))
             }
         }
-        from.deserialize_any(OneOrMore(std::marker::PhantomData)).map(Self)
+        from.deserialize_any(OneOrMore(std::marker::PhantomData))
+            .map(Self)
     }
 }
 
@@ -327,8 +344,14 @@ mod tests {
         for (bad, fix) in [
             ("localhost:80", "write 127.0.0.1:80"),
             (":8080", "write 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080"),
-            ("0.0.0.0", "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080"),
-            ("0.0.0.0:65536", "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080"),
+            (
+                "0.0.0.0",
+                "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080",
+            ),
+            (
+                "0.0.0.0:65536",
+                "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080",
+            ),
         ] {
             assert_eq!(Bind::parse(bad).expect_err(bad).fix, fix, "{bad}");
         }

@@ -40,29 +40,48 @@ impl Duration {
 
     /// A whole number and a unit.
     pub fn parse(text: &str) -> Result<Self, Why> {
-        let not = || Why::new(format!("{} is not a duration", quote(text)), "write a duration such as 250ms, 30s, 5m or 1h");
+        let not = || {
+            Why::new(
+                format!("{} is not a duration", quote(text)),
+                "write a duration such as 250ms, 30s, 5m or 1h",
+            )
+        };
         let (number, unit) = split(text).ok_or_else(not)?;
         let Some(unit) = period(unit) else {
             return Err(match unit {
-                "" => Why::new(format!("{} has no unit", quote(text)), format!("write {number}s or {number}ms")),
+                "" => Why::new(
+                    format!("{} has no unit", quote(text)),
+                    format!("write {number}s or {number}ms"),
+                ),
                 _ => not(),
             });
         };
         match number.checked_mul(unit) {
             Some(nanos) if nanos > LONGEST => None,
             Some(nanos) if nanos < MS => {
-                return Err(Why::new(format!("{} is below the least duration, 1ms", quote(text)), "write 1ms or more"))
+                return Err(Why::new(
+                    format!("{} is below the least duration, 1ms", quote(text)),
+                    "write 1ms or more",
+                ))
             }
             other => other,
         }
         .map(Self)
-        .ok_or_else(|| Why::new(format!("{} is above the most, 30d", quote(text)), "write 30d or less"))
+        .ok_or_else(|| {
+            Why::new(
+                format!("{} is above the most, 30d", quote(text)),
+                "write 30d or less",
+            )
+        })
     }
 }
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, name) = PERIODS.into_iter().find(|(unit, _)| self.0 % unit == 0).unwrap_or((1, "ns"));
+        let (unit, name) = PERIODS
+            .into_iter()
+            .find(|(unit, _)| self.0.is_multiple_of(*unit))
+            .unwrap_or((1, "ns"));
         write!(f, "{}{name}", self.0 / unit)
     }
 }
@@ -96,16 +115,25 @@ impl Size {
 
     /// A whole number and a unit.
     pub fn parse(text: &str) -> Result<Self, Why> {
-        let not = || Why::new(format!("{} is not a size", quote(text)), "write a size such as 512B, 8KiB or 1MiB");
+        let not = || {
+            Why::new(
+                format!("{} is not a size", quote(text)),
+                "write a size such as 512B, 8KiB or 1MiB",
+            )
+        };
         let (number, unit) = split(text).ok_or_else(not)?;
         let unit = match SIZES.iter().find(|(_, name)| *name == unit) {
             Some((unit, _)) => *unit,
             None if unit.is_empty() => {
-                return Err(Why::new(format!("{} has no unit", quote(text)), format!("write {number}B or {number}KiB")))
+                return Err(Why::new(
+                    format!("{} has no unit", quote(text)),
+                    format!("write {number}B or {number}KiB"),
+                ))
             }
             None => {
                 let meant = SIZES.iter().find(|(_, name)| {
-                    let (given, letter) = (unit.to_ascii_lowercase(), name[..1].to_ascii_lowercase());
+                    let (given, letter) =
+                        (unit.to_ascii_lowercase(), name[..1].to_ascii_lowercase());
                     given.starts_with(&letter)
                 });
                 return Err(match meant {
@@ -116,7 +144,10 @@ impl Size {
         };
         match number.checked_mul(unit) {
             Some(bytes) if bytes <= LARGEST => Ok(Self(bytes)),
-            _ => Err(Why::new(format!("{} is above the most, 1TiB", quote(text)), "write 1TiB or less")),
+            _ => Err(Why::new(
+                format!("{} is above the most, 1TiB", quote(text)),
+                "write 1TiB or less",
+            )),
         }
     }
 }
@@ -148,18 +179,36 @@ text!(
 impl Rate {
     /// A count, a slash, and a unit of time with or without a number.
     pub fn parse(text: &str) -> Result<Self, Why> {
-        let not = || Why::new(format!("{} is not a rate", quote(text)), "write a rate such as 100/s, 5/m or 1000/10s");
+        let not = || {
+            Why::new(
+                format!("{} is not a rate", quote(text)),
+                "write a rate such as 100/s, 5/m or 1000/10s",
+            )
+        };
         let (count, time) = text.split_once('/').ok_or_else(not)?;
         let count = number(count).ok_or_else(not)?;
         let (times, unit) = split(time).unwrap_or((1, time));
         let unit = period(unit).ok_or_else(not)?;
-        let period_ns = times.checked_mul(unit).filter(|&p| p > 0 && p <= LONGEST).ok_or_else(|| {
-            Why::new(format!("{} counts over more than 30d or no time", quote(text)), "write a time from 1ms to 30d")
-        })?;
+        let period_ns = times
+            .checked_mul(unit)
+            .filter(|&p| p > 0 && p <= LONGEST)
+            .ok_or_else(|| {
+                Why::new(
+                    format!("{} counts over more than 30d or no time", quote(text)),
+                    "write a time from 1ms to 30d",
+                )
+            })?;
         let (count_wide, period_wide) = (u128::from(count), u128::from(period_ns));
         if count_wide * u128::from(HOUR) < period_wide {
             let why = format!("{} is below the least rate, 1/h", quote(text));
-            return Err(Why::new(why, if count == 0 { "remove the filter to lift the limit" } else { "write 1/h or more" }));
+            return Err(Why::new(
+                why,
+                if count == 0 {
+                    "remove the filter to lift the limit"
+                } else {
+                    "write 1/h or more"
+                },
+            ));
         }
         if count_wide * u128::from(SECOND) > period_wide * u128::from(FASTEST) {
             let why = format!("{} is above the greatest rate, 1000000/s", quote(text));
@@ -197,7 +246,12 @@ text!(
 impl Cidr {
     /// An address and the number of its leading bits that count.
     pub fn parse(text: &str) -> Result<Self, Why> {
-        let not = || Why::new(format!("{} is not a block of addresses", quote(text)), "write ADDRESS/BITS, such as 10.0.0.0/8 or ::1/128");
+        let not = || {
+            Why::new(
+                format!("{} is not a block of addresses", quote(text)),
+                "write ADDRESS/BITS, such as 10.0.0.0/8 or ::1/128",
+            )
+        };
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(number(bits).ok_or_else(not)?)),
             None => (text, None),
@@ -206,7 +260,10 @@ impl Cidr {
         let width = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(width);
         if bits > width {
-            return Err(Why::new(format!("{} has more than {width} bits", quote(text)), format!("write {address}/{width} or less")));
+            return Err(Why::new(
+                format!("{} has more than {width} bits", quote(text)),
+                format!("write {address}/{width} or less"),
+            ));
         }
         let bits = bits as u8; // at most 128
         let first = mask(address, bits);
@@ -235,14 +292,22 @@ impl fmt::Display for Cidr {
 
 fn mask(address: IpAddr, bits: u8) -> IpAddr {
     match address {
-        IpAddr::V4(a) => Ipv4Addr::from_bits(a.to_bits() & u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0)).into(),
-        IpAddr::V6(a) => Ipv6Addr::from_bits(a.to_bits() & u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0)).into(),
+        IpAddr::V4(a) => Ipv4Addr::from_bits(
+            a.to_bits() & u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0),
+        )
+        .into(),
+        IpAddr::V6(a) => Ipv6Addr::from_bits(
+            a.to_bits() & u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0),
+        )
+        .into(),
     }
 }
 
 /// `30s` as 30 and `s`; nothing where no number leads.
 fn split(text: &str) -> Option<(u64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     Some((number(&text[..end])?, &text[end..]))
 }
 
@@ -253,7 +318,10 @@ fn number(digits: &str) -> Option<u64> {
 }
 
 fn period(unit: &str) -> Option<u64> {
-    PERIODS.iter().find(|(_, name)| *name == unit).map(|(nanos, _)| *nanos)
+    PERIODS
+        .iter()
+        .find(|(_, name)| *name == unit)
+        .map(|(nanos, _)| *nanos)
 }
 
 const MS: u64 = 1_000_000;
@@ -264,8 +332,20 @@ const LARGEST: u64 = 1 << 40;
 /// Per second.
 const FASTEST: u64 = 1_000_000;
 /// The largest first, so that a value is written with the largest unit that divides it.
-const PERIODS: [(u64, &str); 5] = [(24 * HOUR, "d"), (HOUR, "h"), (60 * SECOND, "m"), (SECOND, "s"), (MS, "ms")];
-const SIZES: [(u64, &str); 5] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
+const PERIODS: [(u64, &str); 5] = [
+    (24 * HOUR, "d"),
+    (HOUR, "h"),
+    (60 * SECOND, "m"),
+    (SECOND, "s"),
+    (MS, "ms"),
+];
+const SIZES: [(u64, &str); 5] = [
+    (1 << 40, "TiB"),
+    (1 << 30, "GiB"),
+    (1 << 20, "MiB"),
+    (1 << 10, "KiB"),
+    (1, "B"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -282,16 +362,39 @@ mod tests {
             ("30d", LONGEST, "30d"),
         ] {
             let read = Duration::parse(text).expect(text);
-            assert_eq!((read.nanos(), read.to_string().as_str()), (nanos, canonical));
+            assert_eq!(
+                (read.nanos(), read.to_string().as_str()),
+                (nanos, canonical)
+            );
         }
         for (text, why, fix) in [
-            ("0s", "\"0s\" is below the least duration, 1ms", "write 1ms or more"),
+            (
+                "0s",
+                "\"0s\" is below the least duration, 1ms",
+                "write 1ms or more",
+            ),
             ("31d", "\"31d\" is above the most, 30d", "write 30d or less"),
-            ("99999999999999999999s", "\"99999999999999999999s\" is not a duration", "write a duration such as 250ms, 30s, 5m or 1h"),
-            ("18446744073709551615d", "\"18446744073709551615d\" is above the most, 30d", "write 30d or less"),
+            (
+                "99999999999999999999s",
+                "\"99999999999999999999s\" is not a duration",
+                "write a duration such as 250ms, 30s, 5m or 1h",
+            ),
+            (
+                "18446744073709551615d",
+                "\"18446744073709551615d\" is above the most, 30d",
+                "write 30d or less",
+            ),
             ("30", "\"30\" has no unit", "write 30s or 30ms"),
-            ("+3s", "\"+3s\" is not a duration", "write a duration such as 250ms, 30s, 5m or 1h"),
-            ("3 s", "\"3 s\" is not a duration", "write a duration such as 250ms, 30s, 5m or 1h"),
+            (
+                "+3s",
+                "\"+3s\" is not a duration",
+                "write a duration such as 250ms, 30s, 5m or 1h",
+            ),
+            (
+                "3 s",
+                "\"3 s\" is not a duration",
+                "write a duration such as 250ms, 30s, 5m or 1h",
+            ),
         ] {
             assert_eq!(Duration::parse(text), Err(Why::new(why, fix)));
         }
@@ -299,11 +402,18 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes, canonical) in
-            [("0B", 0, "0B"), ("512B", 512, "512B"), ("8KiB", 8192, "8KiB"), ("1024KiB", 1 << 20, "1MiB"), ("1TiB", 1 << 40, "1TiB")]
-        {
+        for (text, bytes, canonical) in [
+            ("0B", 0, "0B"),
+            ("512B", 512, "512B"),
+            ("8KiB", 8192, "8KiB"),
+            ("1024KiB", 1 << 20, "1MiB"),
+            ("1TiB", 1 << 40, "1TiB"),
+        ] {
             let read = Size::parse(text).expect(text);
-            assert_eq!((read.bytes(), read.to_string().as_str()), (bytes, canonical));
+            assert_eq!(
+                (read.bytes(), read.to_string().as_str()),
+                (bytes, canonical)
+            );
         }
         for (text, fix) in [
             ("8KB", "write 8KiB"),
@@ -329,15 +439,42 @@ mod tests {
             ("24/d", 24, 24 * HOUR, "24/d"),
         ] {
             let read = Rate::parse(text).expect(text);
-            assert_eq!((read, read.to_string().as_str()), (Rate { count, period_ns }, canonical));
+            assert_eq!(
+                (read, read.to_string().as_str()),
+                (Rate { count, period_ns }, canonical)
+            );
         }
         for (text, why, fix) in [
-            ("0/s", "\"0/s\" is below the least rate, 1/h", "remove the filter to lift the limit"),
-            ("1/d", "\"1/d\" is below the least rate, 1/h", "write 1/h or more"),
-            ("1000001/s", "\"1000001/s\" is above the greatest rate, 1000000/s", "remove the filter to lift the limit"),
-            ("10", "\"10\" is not a rate", "write a rate such as 100/s, 5/m or 1000/10s"),
-            ("10/", "\"10/\" is not a rate", "write a rate such as 100/s, 5/m or 1000/10s"),
-            ("10/0s", "\"10/0s\" counts over more than 30d or no time", "write a time from 1ms to 30d"),
+            (
+                "0/s",
+                "\"0/s\" is below the least rate, 1/h",
+                "remove the filter to lift the limit",
+            ),
+            (
+                "1/d",
+                "\"1/d\" is below the least rate, 1/h",
+                "write 1/h or more",
+            ),
+            (
+                "1000001/s",
+                "\"1000001/s\" is above the greatest rate, 1000000/s",
+                "remove the filter to lift the limit",
+            ),
+            (
+                "10",
+                "\"10\" is not a rate",
+                "write a rate such as 100/s, 5/m or 1000/10s",
+            ),
+            (
+                "10/",
+                "\"10/\" is not a rate",
+                "write a rate such as 100/s, 5/m or 1000/10s",
+            ),
+            (
+                "10/0s",
+                "\"10/0s\" counts over more than 30d or no time",
+                "write a time from 1ms to 30d",
+            ),
         ] {
             assert_eq!(Rate::parse(text), Err(Why::new(why, fix)));
         }
@@ -354,13 +491,25 @@ mod tests {
             ("::/0", "::1", "10.0.0.1"),
         ] {
             let block = Cidr::parse(block).expect(block);
-            assert!(block.contains(ip(inside)) && !block.contains(ip(outside)), "{block}");
+            assert!(
+                block.contains(ip(inside)) && !block.contains(ip(outside)),
+                "{block}"
+            );
         }
         for (text, fix) in [
-            ("10.1.2.3/8", "write 10.0.0.0/8, or 10.1.2.3/32 for the one address"),
+            (
+                "10.1.2.3/8",
+                "write 10.0.0.0/8, or 10.1.2.3/32 for the one address",
+            ),
             ("10.0.0.0/33", "write 10.0.0.0/32 or less"),
-            ("10.0.0/8", "write ADDRESS/BITS, such as 10.0.0.0/8 or ::1/128"),
-            ("10.0.0.0/+8", "write ADDRESS/BITS, such as 10.0.0.0/8 or ::1/128"),
+            (
+                "10.0.0/8",
+                "write ADDRESS/BITS, such as 10.0.0.0/8 or ::1/128",
+            ),
+            (
+                "10.0.0.0/+8",
+                "write ADDRESS/BITS, such as 10.0.0.0/8 or ::1/128",
+            ),
         ] {
             assert_eq!(Cidr::parse(text).expect_err(text).fix, fix);
         }

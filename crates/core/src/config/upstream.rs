@@ -58,11 +58,15 @@ impl<'de> Deserialize<'de> for Endpoint {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Endpoint, E> {
-                Ok(Endpoint { address: Address::parse(text).map_err(E::custom)?, weight: weight() })
+                Ok(Endpoint {
+                    address: Address::parse(text).map_err(E::custom)?,
+                    weight: weight(),
+                })
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Endpoint, A::Error> {
-                let Weighted { address, weight } = Weighted::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let Weighted { address, weight } =
+                    Weighted::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 Ok(Endpoint { address, weight })
             }
         }
@@ -119,13 +123,24 @@ impl Address {
         let not = |fix: &str| Why::new(format!("{} is not an address", quote(text)), fix);
         if let Some(path) = text.strip_prefix("unix:") {
             let fits = path.starts_with('/') && path.len() <= MAX_UNIX && !path.contains('\0');
-            return if fits { Ok(Self::Unix(path.into())) } else { Err(not("write unix:/PATH, at most 107 bytes of path")) };
+            return if fits {
+                Ok(Self::Unix(path.into()))
+            } else {
+                Err(not("write unix:/PATH, at most 107 bytes of path"))
+            };
         }
         if let Some((_, rest)) = text.split_once("://") {
-            return Err(not(&format!("write {} without the scheme", quote(rest.trim_end_matches('/')))));
+            return Err(not(&format!(
+                "write {} without the scheme",
+                quote(rest.trim_end_matches('/'))
+            )));
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return if address.port() == 0 { Err(not("write a port from 1 to 65535")) } else { Ok(Self::Ip(address)) };
+            return if address.port() == 0 {
+                Err(not("write a port from 1 to 65535"))
+            } else {
+                Ok(Self::Ip(address))
+            };
         }
         let Some((name, port)) = text.rsplit_once(':') else {
             return Err(not(&format!("add the port: {text}:80")));
@@ -155,7 +170,9 @@ impl fmt::Display for Address {
 /// such a name would be a misspelt IPv4 address.
 fn is_host(name: &str) -> bool {
     let label = |l: &str| {
-        let inner = l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let inner = l
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         (1..=63).contains(&l.len()) && inner && !l.starts_with('-') && !l.ends_with('-')
     };
     let last = name.rsplit('.').next().unwrap_or(name);
@@ -202,7 +219,9 @@ impl HashKey {
         match text.split_once(':') {
             None if text == "client_ip" => Ok(Self::ClientIp),
             None if text == "path" => Ok(Self::Path),
-            Some(("header", name)) if named(name) => Ok(Self::Header(name.to_ascii_lowercase().into())),
+            Some(("header", name)) if named(name) => {
+                Ok(Self::Header(name.to_ascii_lowercase().into()))
+            }
             Some(("cookie", name)) if named(name) => Ok(Self::Cookie(name.into())),
             _ => Err(Why::new(
                 format!("{} is not a key to hash", quote(text)),
@@ -225,7 +244,10 @@ impl fmt::Display for HashKey {
 
 /// True for a token of RFC 9110 section 5.6.2: what names of fields, methods and cookies are made of.
 pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// How long an upstream may take.
@@ -242,7 +264,11 @@ pub struct UpstreamTimeouts {
 
 impl Default for UpstreamTimeouts {
     fn default() -> Self {
-        Self { connect: Duration::secs(5), response: Duration::secs(15), stall: Duration::secs(30) }
+        Self {
+            connect: Duration::secs(5),
+            response: Duration::secs(15),
+            stall: Duration::secs(30),
+        }
     }
 }
 
@@ -288,17 +314,31 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["127.0.0.1:9001", "[::1]:80", "unix:/run/a.sock", "api.example.com:80", "my_service:1"] {
+        for good in [
+            "127.0.0.1:9001",
+            "[::1]:80",
+            "unix:/run/a.sock",
+            "api.example.com:80",
+            "my_service:1",
+        ] {
             assert_eq!(Address::parse(good).expect(good).to_string(), good);
         }
-        assert!(matches!(Address::parse("API.example:80"), Ok(Address::Host(name, 80)) if name == "api.example"));
+        assert!(
+            matches!(Address::parse("API.example:80"), Ok(Address::Host(name, 80)) if name == "api.example")
+        );
         for (bad, fix) in [
             ("http://a:80/", "write \"a:80\" without the scheme"),
             ("localhost", "add the port: localhost:80"),
-            ("1.2.3:80", "write IP:PORT, [IPV6]:PORT, HOST:PORT or unix:/PATH"),
+            (
+                "1.2.3:80",
+                "write IP:PORT, [IPV6]:PORT, HOST:PORT or unix:/PATH",
+            ),
             ("1.2.3.4:0", "write a port from 1 to 65535"),
             ("a:+80", "write a port from 1 to 65535"),
-            ("a b:80", "write IP:PORT, [IPV6]:PORT, HOST:PORT or unix:/PATH"),
+            (
+                "a b:80",
+                "write IP:PORT, [IPV6]:PORT, HOST:PORT or unix:/PATH",
+            ),
             ("unix:a.sock", "write unix:/PATH, at most 107 bytes of path"),
         ] {
             assert_eq!(Address::parse(bad).expect_err(bad).fix, fix);

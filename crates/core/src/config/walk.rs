@@ -52,7 +52,10 @@ impl Error {
     }
 
     fn of(kind: Kind) -> Self {
-        Self(Box::new(Inner { kind, path: Vec::new() }))
+        Self(Box::new(Inner {
+            kind,
+            path: Vec::new(),
+        }))
     }
 
     fn value(why: impl Into<String>, fix: impl Into<String>) -> Self {
@@ -80,7 +83,10 @@ impl de::Error for Error {
 
     fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
         let wanted = plain(&wanted.to_string());
-        Self::value(format!("{} is not {wanted}", name(found)), format!("write {wanted}"))
+        Self::value(
+            format!("{} is not {wanted}", name(found)),
+            format!("write {wanted}"),
+        )
     }
 
     fn invalid_value(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
@@ -89,15 +95,23 @@ impl de::Error for Error {
 
     fn invalid_length(length: usize, wanted: &dyn Expected) -> Self {
         let wanted = plain(&wanted.to_string());
-        Self::value(format!("a list of {length} is not {wanted}"), format!("write {wanted}"))
+        Self::value(
+            format!("a list of {length} is not {wanted}"),
+            format!("write {wanted}"),
+        )
     }
 
     fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Self::of(Kind::Unknown { fix: suggest(key, known.iter().copied()) })
+        Self::of(Kind::Unknown {
+            fix: suggest(key, known.iter().copied()),
+        })
     }
 
     fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Self::value(format!("{} is not a choice here", quote(word)), suggest(word, known.iter().copied()))
+        Self::value(
+            format!("{} is not a choice here", quote(word)),
+            suggest(word, known.iter().copied()),
+        )
     }
 
     fn missing_field(key: &'static str) -> Self {
@@ -119,7 +133,10 @@ impl<'de> de::Deserializer<'de> for Walk<'de> {
             },
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Array(items) => visitor.visit_seq(Items { items, next: 0 }),
-            Value::Object(map) => visitor.visit_map(Entries { entries: map.iter(), open: None }),
+            Value::Object(map) => visitor.visit_map(Entries {
+                entries: map.iter(),
+                open: None,
+            }),
         }
     }
 
@@ -130,7 +147,11 @@ impl<'de> de::Deserializer<'de> for Walk<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -166,14 +187,20 @@ struct Items<'a> {
 impl<'de> de::SeqAccess<'de> for Items<'de> {
     type Error = Error;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
         while let Some(item) = self.items.get(self.next) {
             let at = self.next;
             self.next += 1;
             if item == PRUNED {
                 continue;
             }
-            return seed.deserialize(Walk(item)).map(Some).map_err(|e| e.below(Step::Index(at)));
+            return seed
+                .deserialize(Walk(item))
+                .map(Some)
+                .map_err(|e| e.below(Step::Index(at)));
         }
         Ok(None)
     }
@@ -191,11 +218,18 @@ struct Entries<'a> {
 impl<'de> de::MapAccess<'de> for Entries<'de> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
         self.open = self.entries.next();
-        let Some((key, _)) = self.open else { return Ok(None) };
+        let Some((key, _)) = self.open else {
+            return Ok(None);
+        };
         let text: StrDeserializer<'de, Error> = key.as_str().into_deserializer();
-        seed.deserialize(text).map(Some).map_err(|e| e.below(Step::Key(key.clone())))
+        seed.deserialize(text)
+            .map(Some)
+            .map_err(|e| e.below(Step::Key(key.clone())))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
@@ -203,7 +237,8 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
         let Some((key, value)) = self.open.take() else {
             return Err(Error::value("a value without a key", ""));
         };
-        seed.deserialize(Walk(value)).map_err(|e| e.below(Step::Key(key.clone())))
+        seed.deserialize(Walk(value))
+            .map_err(|e| e.below(Step::Key(key.clone())))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -231,7 +266,10 @@ pub(super) fn child(at: &str, key: &str) -> String {
 }
 
 fn push_key(path: &mut String, key: &str) {
-    let plain = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let plain = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if !plain {
         path.push_str(&format!("[{}]", Value::from(key)));
         return;
@@ -244,7 +282,9 @@ fn push_key(path: &mut String, key: &str) {
 
 /// Takes the value at `steps` out, so that the next walk passes it by.
 pub(super) fn prune(value: &mut Value, steps: &[Step]) {
-    let Some((last, way)) = steps.split_last() else { return };
+    let Some((last, way)) = steps.split_last() else {
+        return;
+    };
     let mut here = Some(value);
     for step in way {
         here = match (here, step) {

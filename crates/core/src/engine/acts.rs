@@ -55,7 +55,12 @@ impl Acts {
             self.refusals += 1;
             return id;
         }
-        self.open.push(Open { id, filter, join, forward });
+        self.open.push(Open {
+            id,
+            filter,
+            join,
+            forward,
+        });
         self.effects.push(Effect::Start { id, ask, join });
         id
     }

@@ -9,19 +9,39 @@ use crate::reply;
 impl Run {
     /// Answers asks that were refused at their bound, once the filter that started them has returned.
     pub(super) fn settle(&mut self, env: &mut Env<'_>, snapshot: &InForce, step: Step) -> Step {
-        let Some((id, filter)) = self.acts.refused.pop() else { return step };
+        let Some((id, filter)) = self.acts.refused.pop() else {
+            return step;
+        };
         if self.acts.refusals > MAX_REFUSALS {
             // A filter that asks again whatever it is told would hold the thread.
             self.acts.refused.clear();
             return self.refuse(&reply::internal());
         }
-        let open = Open { id, filter, join: Join::Joined, forward: false };
-        let failed = Failed { who: Who::Gateway, may_retry: true };
+        let open = Open {
+            id,
+            filter,
+            join: Join::Joined,
+            forward: false,
+        };
+        let failed = Failed {
+            who: Who::Gateway,
+            may_retry: true,
+        };
         let then = self.answered(env, snapshot, open, Answer::Failed(failed));
-        if then == Step::Wait { step } else { then }
+        if then == Step::Wait {
+            step
+        } else {
+            then
+        }
     }
 
-    pub(super) fn answered(&mut self, env: &mut Env<'_>, snapshot: &InForce, open: Open, answer: Answer<'_>) -> Step {
+    pub(super) fn answered(
+        &mut self,
+        env: &mut Env<'_>,
+        snapshot: &InForce,
+        open: Open,
+        answer: Answer<'_>,
+    ) -> Step {
         let route = self.route_of(snapshot);
         let held = self.held == Some(open.id);
         if held {
@@ -78,7 +98,13 @@ impl Run {
 
     /// A filter let the answer of its forward stand: a response is adopted and the other asks are
     /// cancelled; a failure counts once no other forward is open.
-    fn forward_answered(&mut self, env: &mut Env<'_>, snapshot: &InForce, open: Open, answer: Answer<'_>) -> Step {
+    fn forward_answered(
+        &mut self,
+        env: &mut Env<'_>,
+        snapshot: &InForce,
+        open: Open,
+        answer: Answer<'_>,
+    ) -> Step {
         let route = self.route_of(snapshot);
         if answer == Answer::Response {
             self.acts.cancel_joined(Some(open.filter));
@@ -92,7 +118,12 @@ impl Run {
             return self.settle(env, snapshot, Step::Wait);
         }
         let failure = self.failure.unwrap_or(Failure::Reset);
-        self.reply(env, snapshot, &forward::reply(failure), open.filter as usize)
+        self.reply(
+            env,
+            snapshot,
+            &forward::reply(failure),
+            open.filter as usize,
+        )
     }
 
     /// The gateway answers in the place of the forward that stands.

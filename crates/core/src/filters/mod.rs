@@ -38,6 +38,7 @@ macro_rules! filters {
 mod body_limit;
 mod client_ip;
 mod headers;
+mod rate_field;
 mod rate_key;
 mod rate_limit;
 mod request_id;
@@ -73,6 +74,7 @@ pub struct Build<'a> {
 impl Build<'_> {
     /// Reports a fault of one key of this filter.
     pub fn fault(&mut self, key: &str, why: impl Into<String>, fix: impl Into<String>) {
-        self.faults.push(Fault::new(format!("{}.{key}", self.at), why, fix));
+        self.faults
+            .push(Fault::new(format!("{}.{key}", self.at), why, fix));
     }
 }

@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Head;
 
+use super::rate_field::{Field, MAX_NAME};
 use super::rate_key::{LimitKey, LimitKeys};
 use super::Build;
 use crate::config::units::Rate;
@@ -248,49 +249,7 @@ fn is_name_byte(b: u8) -> bool {
     matches!(b, b' '..=b'~') && b != b'"' && b != b'\\'
 }
 
-/// A value of RateLimit, made without the formatting machinery: this runs for every request.
-struct Field {
-    bytes: [u8; MAX_NAME + 64],
-    len: usize,
-}
-
-impl Default for Field {
-    fn default() -> Self {
-        Self {
-            bytes: [0; MAX_NAME + 64],
-            len: 0,
-        }
-    }
-}
-
-impl Field {
-    /// The longest value has two numbers of 20 digits, a name, and 9 bytes more: it fits.
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    fn number(&mut self, mut n: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (n % 10) as u8;
-            n /= 10;
-            if n == 0 {
-                break;
-            }
-        }
-        self.push(&digits[at..]);
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
 const SECOND: u64 = 1_000_000_000;
-const MAX_NAME: usize = 64;
 /// The largest integer of a structured field (RFC 9651 section 3.3.1).
 const MAX_INTEGER: u64 = 999_999_999_999_999;
 

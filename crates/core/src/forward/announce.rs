@@ -12,7 +12,10 @@ use crate::filter::Exchange;
 
 /// Writes the fields into the request head.
 pub fn announce(ex: &mut Exchange) {
-    let mut text = Text { bytes: [0; 40], len: 0 };
+    let mut text = Text {
+        bytes: [0; 40],
+        len: 0,
+    };
     let client = ex.client;
     let req = &mut ex.request;
     if client.trusted_peer {
@@ -47,7 +50,10 @@ pub fn announce(ex: &mut Exchange) {
 /// Joins what the trusted hops and the client's own entry say; what is left of it is dropped.
 fn keep_trusted(req: &mut Head, hops: u16) {
     let mut kept: Vec<u8> = Vec::new();
-    let all: Vec<u8> = req.get_all(Name::XForwardedFor).collect::<Vec<_>>().join(&b", "[..]);
+    let all: Vec<u8> = req
+        .get_all(Name::XForwardedFor)
+        .collect::<Vec<_>>()
+        .join(&b", "[..]);
     if all.is_empty() {
         return;
     }
@@ -101,8 +107,18 @@ impl Text {
     }
 }
 
-const SPOOFED: &[Name] = &[Name::Forwarded, Name::XRealIp, Name::XForwardedProto, Name::XForwardedHost];
+const SPOOFED: &[Name] = &[
+    Name::Forwarded,
+    Name::XRealIp,
+    Name::XForwardedProto,
+    Name::XForwardedHost,
+];
 
 /// Fields that some upstream frameworks believe.
-const SPOOFED_OTHER: &[&[u8]] =
-    &[b"x-forwarded-prefix", b"x-forwarded-port", b"x-original-url", b"x-rewrite-url", b"x-forwarded-server"];
+const SPOOFED_OTHER: &[&[u8]] = &[
+    b"x-forwarded-prefix",
+    b"x-forwarded-port",
+    b"x-original-url",
+    b"x-rewrite-url",
+    b"x-forwarded-server",
+];

@@ -43,29 +43,52 @@ pub enum Failure {
 impl Failure {
     /// True if nothing of the request can have reached an upstream.
     pub fn may_retry(self) -> bool {
-        matches!(self, Self::NoEndpoint | Self::Refused | Self::ConnectTimeout)
+        matches!(
+            self,
+            Self::NoEndpoint | Self::Refused | Self::ConnectTimeout
+        )
     }
 }
 
 /// What a client is told of a failure (RFC 9110 section 15.6; error types of RFC 9209 section 2.3).
 pub fn reply(failure: Failure) -> Reply {
     let (status, code, why, proxy) = match failure {
-        Failure::NoEndpoint => {
-            (503, "no_endpoint", "No upstream is available.", "destination_unavailable")
-        }
-        Failure::Refused => (503, "upstream_refused", "No upstream is available.", "connection_refused"),
-        Failure::ConnectTimeout => {
-            (504, "connect_timeout", "The upstream did not accept a connection in time.", "connection_timeout")
-        }
-        Failure::Reset => {
-            (502, "upstream_reset", "The upstream closed the connection.", "connection_terminated")
-        }
-        Failure::BadResponse => {
-            (502, "upstream_protocol", "The upstream sent no valid response.", "http_protocol_error")
-        }
-        Failure::ResponseTimeout => {
-            (504, "response_timeout", "The upstream did not answer in time.", "http_response_timeout")
-        }
+        Failure::NoEndpoint => (
+            503,
+            "no_endpoint",
+            "No upstream is available.",
+            "destination_unavailable",
+        ),
+        Failure::Refused => (
+            503,
+            "upstream_refused",
+            "No upstream is available.",
+            "connection_refused",
+        ),
+        Failure::ConnectTimeout => (
+            504,
+            "connect_timeout",
+            "The upstream did not accept a connection in time.",
+            "connection_timeout",
+        ),
+        Failure::Reset => (
+            502,
+            "upstream_reset",
+            "The upstream closed the connection.",
+            "connection_terminated",
+        ),
+        Failure::BadResponse => (
+            502,
+            "upstream_protocol",
+            "The upstream sent no valid response.",
+            "http_protocol_error",
+        ),
+        Failure::ResponseTimeout => (
+            504,
+            "response_timeout",
+            "The upstream did not answer in time.",
+            "http_response_timeout",
+        ),
     };
     Reply::problem(status, code, why).with("proxy-status", format!("ironsluice; error={proxy}"))
 }
@@ -81,7 +104,11 @@ pub struct Attempt {
 impl Attempt {
     /// A forward to this upstream: an index into the snapshot's.
     pub fn new(upstream: u32) -> Self {
-        Self { upstream, tried: [0; MAX_TRIES], tries: 0 }
+        Self {
+            upstream,
+            tried: [0; MAX_TRIES],
+            tries: 0,
+        }
     }
 
     /// The upstream it goes to.
@@ -105,12 +132,15 @@ impl Attempt {
         let now = env.now;
         let untried = |i: usize| !self.tried[..usize::from(self.tries)].contains(&(i as u32));
         let fit = |i: usize| untried(i) && !upstream.endpoints[i].live.rests(now);
-        let choice = upstream.balance.pick(env, self.upstream, &upstream.endpoints, ex, &fit).or_else(|| {
-            // All that are left rest: the one whose rest ends first has rested longest.
-            (0..upstream.endpoints.len())
-                .filter(|i| untried(*i))
-                .min_by_key(|i| upstream.endpoints[*i].live.rests_until())
-        });
+        let choice = upstream
+            .balance
+            .pick(env, self.upstream, &upstream.endpoints, ex, &fit)
+            .or_else(|| {
+                // All that are left rest: the one whose rest ends first has rested longest.
+                (0..upstream.endpoints.len())
+                    .filter(|i| untried(*i))
+                    .min_by_key(|i| upstream.endpoints[*i].live.rests_until())
+            });
         match choice {
             Some(i) => {
                 self.tried[usize::from(self.tries)] = i as u32;
@@ -124,12 +154,15 @@ impl Attempt {
     /// The endpoint in hand refused, or did not answer, a connection: it rests.
     pub fn refused(&mut self, env: &Env<'_>, upstream: &Upstream) {
         if let Some(at) = self.endpoint() {
-            upstream.endpoints[at as usize].live.rest(env.now + upstream.rest);
+            upstream.endpoints[at as usize]
+                .live
+                .rest(env.now + upstream.rest);
         }
     }
 
     /// A reused connection was dead: the same endpoint may be tried again on a new one.
     pub fn again(&self) -> Choice {
-        self.endpoint().map_or(Choice::Fail(Failure::Reset), Choice::Endpoint)
+        self.endpoint()
+            .map_or(Choice::Fail(Failure::Reset), Choice::Endpoint)
     }
 }

@@ -65,7 +65,11 @@ impl Balance {
         match self {
             Self::RoundRobin { turns } => {
                 for _ in 0..turns.len() {
-                    let seed = if env.turns.at.len() <= upstream as usize { env.rng.next_u64() } else { 0 };
+                    let seed = if env.turns.at.len() <= upstream as usize {
+                        env.rng.next_u64()
+                    } else {
+                        0
+                    };
                     let i = turns[env.turns.next(upstream, turns.len(), seed)] as usize;
                     if fit(i) {
                         return Some(i);

@@ -103,11 +103,20 @@ impl Router {
                 router.sets.len() as u32 - 1
             });
             let wants = Wants::of(route.what);
-            let entry = Entry { route: place, set, conditions: wants.count() as u32 };
+            let entry = Entry {
+                route: place,
+                set,
+                conditions: wants.count() as u32,
+            };
             router.wants.push(wants);
             router.insert(entry, route.what);
         }
-        for table in router.exact.values_mut().chain(router.below.values_mut()).chain([&mut router.any]) {
+        for table in router
+            .exact
+            .values_mut()
+            .chain(router.below.values_mut())
+            .chain([&mut router.any])
+        {
             table.finish();
         }
         router
@@ -119,7 +128,9 @@ impl Router {
         let host = host.strip_suffix(b".").unwrap_or(host);
         let path = request.path();
         let fits = |entries: &[Entry]| {
-            let fitting = entries.iter().find(|entry| self.fits(entry, listener, request));
+            let fitting = entries
+                .iter()
+                .find(|entry| self.fits(entry, listener, request));
             fitting.map(|entry| entry.route)
         };
         let exact = || self.exact.get(host)?.find(path, fits);
@@ -129,7 +140,8 @@ impl Router {
             }
             let from = host.len().saturating_sub(self.longest).max(1);
             let dots = (from..host.len()).filter(|&at| host[at] == b'.');
-            dots.filter_map(|at| self.below.get(&host[at..])).find_map(|table| table.find(path, fits))
+            dots.filter_map(|at| self.below.get(&host[at..]))
+                .find_map(|table| table.find(path, fits))
         };
         exact().or_else(below).or_else(|| self.any.find(path, fits))
     }
@@ -137,7 +149,10 @@ impl Router {
     /// What the path template of `route` takes from `path`. Empty if it has none that fits.
     pub fn captures<'a>(&'a self, route: u32, path: &[u8]) -> Captures<'a> {
         let templates = self.templates.get(&route).map_or(&[][..], |all| all);
-        templates.iter().find_map(|template| capture(template, path)).unwrap_or_default()
+        templates
+            .iter()
+            .find_map(|template| capture(template, path))
+            .unwrap_or_default()
     }
 
     fn fits<R: Request>(&self, entry: &Entry, listener: u32, request: &R) -> bool {
@@ -146,8 +161,16 @@ impl Router {
     }
 
     fn insert(&mut self, entry: Entry, what: &Match) {
-        let hosts = if what.host.is_empty() { &[Host::Any][..] } else { &what.host };
-        let paths = if what.path.is_empty() { &[Path::Any][..] } else { &what.path };
+        let hosts = if what.host.is_empty() {
+            &[Host::Any][..]
+        } else {
+            &what.host
+        };
+        let paths = if what.path.is_empty() {
+            &[Path::Any][..]
+        } else {
+            &what.path
+        };
         for path in paths {
             for host in hosts {
                 let table = match host {
@@ -161,7 +184,10 @@ impl Router {
                 table.insert(path, entry);
             }
             if let Path::Template(template) = path {
-                self.templates.entry(entry.route).or_default().push(template.clone());
+                self.templates
+                    .entry(entry.route)
+                    .or_default()
+                    .push(template.clone());
             }
         }
     }
@@ -177,12 +203,16 @@ pub struct Captures<'a> {
 impl Captures<'_> {
     /// Names and the bytes of the path that they stand for, in the order of the path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
-        self.parts[..self.count].iter().map(|&(name, start, end)| (name, start as usize..end as usize))
+        self.parts[..self.count]
+            .iter()
+            .map(|&(name, start, end)| (name, start as usize..end as usize))
     }
 
     /// The bytes of the path that `name` stands for.
     pub fn span(&self, name: &str) -> Option<Range<usize>> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, span)| span)
+        self.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, span)| span)
     }
 }
 
@@ -194,7 +224,10 @@ fn capture<'a>(template: &'a Template, path: &[u8]) -> Option<Captures<'a>> {
             return None;
         }
         let start = at + 1;
-        let mut end = path[start..].iter().position(|&b| b == b'/').map_or(path.len(), |len| start + len);
+        let mut end = path[start..]
+            .iter()
+            .position(|&b| b == b'/')
+            .map_or(path.len(), |len| start + len);
         let name = match segment {
             Segment::Literal(text) if text.as_bytes() == &path[start..end] => None,
             Segment::Literal(_) => return None,

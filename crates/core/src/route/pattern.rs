@@ -50,10 +50,14 @@ impl Host {
             }
         }
         if name.contains('*') {
-            return Err(not("a * stands for the first labels only, as in *.example.com".to_owned()));
+            return Err(not(
+                "a * stands for the first labels only, as in *.example.com".to_owned(),
+            ));
         }
         if wire::authority::host_len(name.as_bytes()) != Some(name.len()) {
-            return Err(not("write a name such as api.example.com, or *.example.com".to_owned()));
+            return Err(not(
+                "write a name such as api.example.com, or *.example.com".to_owned(),
+            ));
         }
         Ok(match lower.strip_prefix('*') {
             Some(below) => Self::Below(below.into()),
@@ -98,14 +102,20 @@ impl Path {
     /// Tells the forms apart by their first sign and by what they hold.
     pub fn parse(text: &str) -> Result<Self, Why> {
         if text.len() > MAX_PATTERN {
-            return Err(Why::new(format!("{} has more than {MAX_PATTERN} bytes", quote(text)), "write a shorter path"));
+            return Err(Why::new(
+                format!("{} has more than {MAX_PATTERN} bytes", quote(text)),
+                "write a shorter path",
+            ));
         }
         if let Some(regex) = text.strip_prefix('~') {
             return compile(regex).map(Self::Regex);
         }
         if !text.starts_with('/') {
             let fix = format!("write /{}", text.trim_start_matches("./"));
-            return Err(Why::new(format!("{} does not begin with a slash", quote(text)), fix));
+            return Err(Why::new(
+                format!("{} does not begin with a slash", quote(text)),
+                fix,
+            ));
         }
         if text == "/*" {
             return Ok(Self::Any);
@@ -123,10 +133,17 @@ impl Path {
         }
         if prefix && plain.ends_with('/') {
             let why = format!("{} is not in normal form: no request has it", quote(text));
-            return Err(Why::new(why, format!("write {}/*", plain.trim_end_matches('/'))));
+            return Err(Why::new(
+                why,
+                format!("write {}/*", plain.trim_end_matches('/')),
+            ));
         }
         normal(plain, text)?;
-        Ok(if prefix { Self::Prefix(plain.into()) } else { Self::Exact(plain.into()) })
+        Ok(if prefix {
+            Self::Prefix(plain.into())
+        } else {
+            Self::Exact(plain.into())
+        })
     }
 }
 
@@ -168,33 +185,57 @@ impl Template {
         for part in text[1..].split('/') {
             if let Some(Segment::Rest(name)) = segments.last() {
                 let why = format!("{} goes on after {{{name}*}}", quote(text));
-                return Err(Why::new(why, format!("let {{{name}*}} be the last segment")));
+                return Err(Why::new(
+                    why,
+                    format!("let {{{name}*}} be the last segment"),
+                ));
             }
             let Some(inner) = part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) else {
                 if part.contains(['{', '}', '*']) {
-                    let why = format!("{} has a segment that is only partly a {{name}}", quote(text));
-                    return Err(Why::new(why, "let a {name} fill its segment, or write ~ and a regular expression"));
+                    let why = format!(
+                        "{} has a segment that is only partly a {{name}}",
+                        quote(text)
+                    );
+                    return Err(Why::new(
+                        why,
+                        "let a {name} fill its segment, or write ~ and a regular expression",
+                    ));
                 }
                 plain.push('/');
                 plain.push_str(part);
                 segments.push(Segment::Literal(part.into()));
                 continue;
             };
-            let (name, rest) = inner.strip_suffix('*').map_or((inner, false), |name| (name, true));
+            let (name, rest) = inner
+                .strip_suffix('*')
+                .map_or((inner, false), |name| (name, true));
             let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
             if name.is_empty() || name.len() > 32 || !name.bytes().all(fits) {
                 let why = format!("{} does not name a segment", quote(part));
-                return Err(Why::new(why, "write {name} or {name*}, with 1 to 32 letters, digits or _"));
+                return Err(Why::new(
+                    why,
+                    "write {name} or {name*}, with 1 to 32 letters, digits or _",
+                ));
             }
             if names.contains(&name) {
-                return Err(Why::new(format!("{} has {{{name}}} twice", quote(text)), "give each segment a name of its own"));
+                return Err(Why::new(
+                    format!("{} has {{{name}}} twice", quote(text)),
+                    "give each segment a name of its own",
+                ));
             }
             names.push(name);
             plain.push_str("/x");
-            segments.push(if rest { Segment::Rest(name.into()) } else { Segment::One(name.into()) });
+            segments.push(if rest {
+                Segment::Rest(name.into())
+            } else {
+                Segment::One(name.into())
+            });
         }
         if names.len() > MAX_CAPTURES || segments.len() > MAX_SEGMENTS {
-            let why = format!("{} has more than {MAX_CAPTURES} names or {MAX_SEGMENTS} segments", quote(text));
+            let why = format!(
+                "{} has more than {MAX_CAPTURES} names or {MAX_SEGMENTS} segments",
+                quote(text)
+            );
             return Err(Why::new(why, "write ~ and a regular expression"));
         }
         normal(&plain, text)?;
@@ -227,7 +268,10 @@ impl Method {
     /// One of [`METHODS`].
     pub fn parse(text: &str) -> Result<Self, Why> {
         text.parse().map_err(|()| {
-            Why::new(format!("no method is called {}", quote(text)), suggest(text, METHODS.iter().copied()))
+            Why::new(
+                format!("no method is called {}", quote(text)),
+                suggest(text, METHODS.iter().copied()),
+            )
         })
     }
 
@@ -238,7 +282,10 @@ impl Method {
 
     /// The bit of the method spelt `token`; none if no route can ask for it.
     pub fn bit_of(token: &[u8]) -> u32 {
-        METHODS.iter().position(|m| m.as_bytes() == token).map_or(0, |at| 1 << at)
+        METHODS
+            .iter()
+            .position(|m| m.as_bytes() == token)
+            .map_or(0, |at| 1 << at)
     }
 }
 
@@ -246,7 +293,11 @@ impl FromStr for Method {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        METHODS.iter().position(|m| *m == text).map(|at| Self(at as u8)).ok_or(())
+        METHODS
+            .iter()
+            .position(|m| *m == text)
+            .map(|at| Self(at as u8))
+            .ok_or(())
     }
 }
 
@@ -266,38 +317,76 @@ fn normal(plain: &str, whole: &str) -> Result<(), Why> {
         Ok(flags) if !flags.changed || out == plain.as_bytes() => Ok(()),
         Ok(_) if plain.len() == whole.len() => {
             let why = format!("{} is not in normal form: no request has it", quote(whole));
-            Err(Why::new(why, format!("write {}", String::from_utf8_lossy(&out))))
+            Err(Why::new(
+                why,
+                format!("write {}", String::from_utf8_lossy(&out)),
+            ))
         }
         Ok(_) => {
             let why = format!("{} is not in normal form: no request has it", quote(whole));
-            Err(Why::new(why, "write it without //, . and .., escapes in capitals and only where they are needed"))
+            Err(Why::new(
+                why,
+                "write it without //, . and .., escapes in capitals and only where they are needed",
+            ))
         }
         Err(_) => {
             let why = format!("{} is not a path", quote(whole));
-            Err(Why::new(why, "escape what is not a letter, a digit or one of -._~!$&'()+,;=:@"))
+            Err(Why::new(
+                why,
+                "escape what is not a letter, a digit or one of -._~!$&'()+,;=:@",
+            ))
         }
     }
 }
 
 fn compile(source: &str) -> Result<Regex, Why> {
-    let built = RegexBuilder::new(source).unicode(false).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).build();
+    let built = RegexBuilder::new(source)
+        .unicode(false)
+        .size_limit(MAX_REGEX)
+        .dfa_size_limit(MAX_REGEX)
+        .build();
     built.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => {
             let why = format!("{} is too large when compiled", quote(source));
-            Why::new(why, "write smaller repetitions, or a template such as /a/{name}")
+            Why::new(
+                why,
+                "write smaller repetitions, or a template such as /a/{name}",
+            )
         }
         other => {
             let text = other.to_string();
-            let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            Why::new(format!("{} is not a regular expression: {last}", quote(source)), "see docs.rs/regex for its syntax")
+            let last = text
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            Why::new(
+                format!("{} is not a regular expression: {last}", quote(source)),
+                "see docs.rs/regex for its syntax",
+            )
         }
     })
 }
 
 /// Methods that routes can ask for: RFC 9110, RFC 5789, RFC 4918 and relatives. CONNECT and TRACE never reach a route.
 pub const METHODS: [&str; 17] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "QUERY", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
-    "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH",
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "PATCH",
+    "OPTIONS",
+    "QUERY",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
 ];
 /// Bytes of a path pattern.
 pub const MAX_PATTERN: usize = 2048;
@@ -314,15 +403,36 @@ mod tests {
 
     #[test]
     fn what_is_written_is_what_is_read() {
-        for good in ["*", "*.example.com", "api.example.com", "127.0.0.1", "[::1]", "my_host"] {
+        for good in [
+            "*",
+            "*.example.com",
+            "api.example.com",
+            "127.0.0.1",
+            "[::1]",
+            "my_host",
+        ] {
             assert_eq!(Host::parse(good).expect(good).to_string(), good);
         }
-        for good in ["/", "/*", "/a/b", "/a/", "/api/*", "/u/{id}", "/u/{id}/{rest*}", "~^/x[0-9]+$", "/%2F", "/a/{b}/"] {
+        for good in [
+            "/",
+            "/*",
+            "/a/b",
+            "/a/",
+            "/api/*",
+            "/u/{id}",
+            "/u/{id}/{rest*}",
+            "~^/x[0-9]+$",
+            "/%2F",
+            "/a/{b}/",
+        ] {
             assert_eq!(Path::parse(good).expect(good).to_string(), good);
         }
         for good in METHODS {
             let method = Method::parse(good).expect(good);
-            assert_eq!((method.to_string().as_str(), method.bit()), (good, Method::bit_of(good.as_bytes())));
+            assert_eq!(
+                (method.to_string().as_str(), method.bit()),
+                (good, Method::bit_of(good.as_bytes()))
+            );
         }
     }
 
@@ -331,9 +441,18 @@ mod tests {
         for (bad, fix) in [
             ("a.example:80", "write a.example, the port does not count"),
             ("[::1]:80", "write [::1], the port does not count"),
-            ("a.*.b", "a * stands for the first labels only, as in *.example.com"),
-            ("*a.b", "a * stands for the first labels only, as in *.example.com"),
-            ("a b", "write a name such as api.example.com, or *.example.com"),
+            (
+                "a.*.b",
+                "a * stands for the first labels only, as in *.example.com",
+            ),
+            (
+                "*a.b",
+                "a * stands for the first labels only, as in *.example.com",
+            ),
+            (
+                "a b",
+                "write a name such as api.example.com, or *.example.com",
+            ),
             ("", "write a name such as api.example.com, or *.example.com"),
         ] {
             assert_eq!(Host::parse(bad).expect_err(bad).fix, fix, "{bad}");
@@ -360,6 +479,9 @@ mod tests {
         ] {
             assert_eq!(Path::parse(bad).expect_err(bad).fix, fix, "{bad}");
         }
-        assert_eq!(Method::parse("get").expect_err("lower case").fix, "did you mean \"GET\"?");
+        assert_eq!(
+            Method::parse("get").expect_err("lower case").fix,
+            "did you mean \"GET\"?"
+        );
     }
 }

@@ -50,7 +50,11 @@ impl Table {
             Path::Prefix(path) => self.prefixes.prefix(path),
             Path::Regex(regex) => {
                 let place = *self.places.entry(regex.as_str().into()).or_insert_with(|| {
-                    let pattern = Pattern { lead: lead(regex.as_str()), regex: regex.clone(), entries: Vec::new() };
+                    let pattern = Pattern {
+                        lead: lead(regex.as_str()),
+                        regex: regex.clone(),
+                        entries: Vec::new(),
+                    };
                     self.regexes.push(pattern);
                     self.regexes.len() - 1
                 });
@@ -64,8 +68,15 @@ impl Table {
     /// Puts the entries of each path in their order, once all are there.
     pub(super) fn finish(&mut self) {
         let regexes = self.regexes.iter_mut().map(|p| &mut p.entries);
-        let plain = self.exact.values_mut().chain(regexes).chain([&mut self.any]);
-        for entries in plain.chain(self.templates.entries()).chain(self.prefixes.entries()) {
+        let plain = self
+            .exact
+            .values_mut()
+            .chain(regexes)
+            .chain([&mut self.any]);
+        for entries in plain
+            .chain(self.templates.entries())
+            .chain(self.prefixes.entries())
+        {
             entries.sort_by_key(|e| (std::cmp::Reverse(e.conditions), e.route));
             entries.dedup_by_key(|e| e.route);
             entries.shrink_to_fit();
@@ -74,7 +85,11 @@ impl Table {
     }
 
     /// The first route whose path fits and whose entry `fits` takes.
-    pub(super) fn find(&self, path: &[u8], fits: impl Fn(&[Entry]) -> Option<u32> + Copy) -> Option<u32> {
+    pub(super) fn find(
+        &self,
+        path: &[u8],
+        fits: impl Fn(&[Entry]) -> Option<u32> + Copy,
+    ) -> Option<u32> {
         if path.first() == Some(&b'/') {
             let exact = self.exact.get(path).and_then(|entries| fits(entries));
             let found = exact
@@ -91,13 +106,17 @@ impl Table {
     fn by_regex(&self, path: &[u8], fits: impl Fn(&[Entry]) -> Option<u32> + Copy) -> Option<u32> {
         // The conditions are asked first: they cost less than an expression.
         let leading = self.regexes.iter().filter(|p| path.starts_with(&p.lead));
-        leading.filter_map(|p| fits(&p.entries).filter(|_| p.regex.is_match(path))).next()
+        leading
+            .filter_map(|p| fits(&p.entries).filter(|_| p.regex.is_match(path)))
+            .next()
     }
 }
 
 /// The text that begins every path which `^text...` finds; empty where that is not sure.
 fn lead(source: &str) -> Box<[u8]> {
-    let Some(rest) = source.strip_prefix('^').filter(|_| !source.contains('|')) else { return Box::default() };
+    let Some(rest) = source.strip_prefix('^').filter(|_| !source.contains('|')) else {
+        return Box::default();
+    };
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/_-~%,;:@!&='".contains(b);
     let mut end = rest.as_bytes().iter().take_while(|b| plain(b)).count();
     // A repetition can make the sign before it optional, `+` too if another follows it.

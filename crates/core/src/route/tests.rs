@@ -34,7 +34,9 @@ impl Request for Plain {
 
     fn any_field(&self, name: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
         let called = |n: &str| n.as_bytes().eq_ignore_ascii_case(name);
-        self.fields.iter().any(|(n, value)| called(n) && is(value.as_bytes()))
+        self.fields
+            .iter()
+            .any(|(n, value)| called(n) && is(value.as_bytes()))
     }
 }
 
@@ -43,10 +45,21 @@ fn request(text: &str) -> Plain {
     let mut words = text.split(' ');
     let method = words.next().unwrap_or_default().to_owned();
     let target = words.next().unwrap_or_default();
-    let (target, query) = target.split_once('?').map_or((target, None), |(t, q)| (t, Some(q.to_owned())));
+    let (target, query) = target
+        .split_once('?')
+        .map_or((target, None), |(t, q)| (t, Some(q.to_owned())));
     let at = target.find(['/', '*']).unwrap_or(target.len());
-    let fields = words.filter_map(|w| w.split_once(':')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    Plain { host: target[..at].to_owned(), path: target[at..].to_owned(), method, query, fields }
+    let fields = words
+        .filter_map(|w| w.split_once(':'))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect();
+    Plain {
+        host: target[..at].to_owned(),
+        path: target[at..].to_owned(),
+        method,
+        query,
+        fields,
+    }
 }
 
 fn matches(json: serde_json::Value) -> Match {
@@ -54,7 +67,13 @@ fn matches(json: serde_json::Value) -> Match {
 }
 
 fn router(routes: &[Match]) -> Router {
-    let all: Vec<RouteMatch> = routes.iter().map(|what| RouteMatch { listeners: Listeners::ALL, what }).collect();
+    let all: Vec<RouteMatch> = routes
+        .iter()
+        .map(|what| RouteMatch {
+            listeners: Listeners::ALL,
+            what,
+        })
+        .collect();
     Router::compile(&all)
 }
 
@@ -70,7 +89,12 @@ fn routes(texts: &[&str]) -> Vec<Match> {
             what.path = Many(vec![Path::parse(path).expect(path)]);
         }
         if let Some(methods) = words.next().filter(|w| *w != "-") {
-            what.method = Many(methods.split(',').map(|m| pattern::Method::parse(m).expect(m)).collect());
+            what.method = Many(
+                methods
+                    .split(',')
+                    .map(|m| pattern::Method::parse(m).expect(m))
+                    .collect(),
+            );
         }
         for word in words {
             let (name, value) = word.split_once('=').expect(word);
@@ -81,7 +105,9 @@ fn routes(texts: &[&str]) -> Vec<Match> {
             };
             match name.strip_prefix('?') {
                 Some(name) => what.query.insert(name.to_owned(), want),
-                None => what.headers.insert(want::FieldName::parse(name).expect(name), want),
+                None => what
+                    .headers
+                    .insert(want::FieldName::parse(name).expect(name), want),
             };
         }
         what
@@ -93,68 +119,104 @@ fn routes(texts: &[&str]) -> Vec<Match> {
 fn the_order_is_the_stated_one() {
     type Case<'a> = (&'a [&'a str], &'a [(&'a str, Option<u32>)]);
     let cases: &[Case<'_>] = &[
-        (&["- /*", "*.example /*", "*.b.example /*", "a.b.example /*"], &[
-            ("GET a.b.example/", Some(3)),
-            ("GET a.b.example./", Some(3)),
-            ("GET c.b.example/", Some(2)),
-            ("GET d.c.b.example/", Some(2)),
-            ("GET b.example/", Some(1)),
-            ("GET example/", Some(0)),
-            ("GET xb.example/", Some(1)),
-            ("GET /", Some(0)),
-        ]),
-        (&["- /*", "- ~^/a", "- /a/*", "- /{x}/b", "- /a/b"], &[
-            ("GET /a/b", Some(4)),
-            ("GET /c/b", Some(3)),
-            ("GET /a/c", Some(2)),
-            ("GET /a", Some(2)),
-            ("GET /a/", Some(2)),
-            ("GET /ab", Some(1)),
-            ("GET /x", Some(0)),
-            ("OPTIONS *", Some(0)),
-            ("CONNECT ", Some(0)),
-        ]),
-        (&["- /a/*", "- /a/b/*", "- /a/b/c/*"], &[
-            ("GET /a/b/c", Some(2)),
-            ("GET /a/b/cd", Some(1)),
-            ("GET /a/bc", Some(0)),
-            ("GET /ab", None),
-            ("GET /", None),
-            ("OPTIONS *", None),
-        ]),
-        (&["- /{a}/{b*}", "- /{a}/{b}", "- /{a}/x", "- /x/{a*}", "- /x/{a}/"], &[
-            ("GET /x/x", Some(3)),
-            ("GET /x/", Some(3)),
-            ("GET /x/y/", Some(4)),
-            ("GET /y/x", Some(2)),
-            ("GET /y/z", Some(1)),
-            ("GET /y/z/z", Some(0)),
-            ("GET /y/", Some(0)),
-            ("GET /y", None),
-            ("GET /", None),
-        ]),
-        (&["- ~b$", "- ~^/a", "- ~b$ POST"], &[
-            ("GET /ab", Some(0)),
-            ("POST /ab", Some(2)),
-            ("GET /ac", Some(1)),
-            ("GET /c", None),
-        ]),
-        (&["- /a", "- /a GET", "- /a GET x-a=1", "- /a GET x-a=yes ?q=1", "- /a - x-b=no"], &[
-            ("POST /a x-b:1", Some(0)),
-            ("GET /a x-b:1", Some(1)),
-            ("HEAD /a x-b:1", Some(1)),
-            ("GET /a X-A:1", Some(2)),
-            ("GET /a?q=1 X-A:2", Some(3)),
-            ("POST /a", Some(4)),
-            ("BREW /a x-b:1", Some(0)),
-        ]),
-        (&["a.example /x POST", "*.example /* DELETE", "- /x GET"], &[
-            ("GET a.example/x", Some(2)),
-            ("DELETE a.example/x", Some(1)),
-            ("POST a.example/x", Some(0)),
-            ("PUT a.example/x", None),
-        ]),
-        (&["- /a - x=1", "- /a - y=1"], &[("GET /a x:1 y:1", Some(0)), ("GET /a y:1", Some(1))]),
+        (
+            &["- /*", "*.example /*", "*.b.example /*", "a.b.example /*"],
+            &[
+                ("GET a.b.example/", Some(3)),
+                ("GET a.b.example./", Some(3)),
+                ("GET c.b.example/", Some(2)),
+                ("GET d.c.b.example/", Some(2)),
+                ("GET b.example/", Some(1)),
+                ("GET example/", Some(0)),
+                ("GET xb.example/", Some(1)),
+                ("GET /", Some(0)),
+            ],
+        ),
+        (
+            &["- /*", "- ~^/a", "- /a/*", "- /{x}/b", "- /a/b"],
+            &[
+                ("GET /a/b", Some(4)),
+                ("GET /c/b", Some(3)),
+                ("GET /a/c", Some(2)),
+                ("GET /a", Some(2)),
+                ("GET /a/", Some(2)),
+                ("GET /ab", Some(1)),
+                ("GET /x", Some(0)),
+                ("OPTIONS *", Some(0)),
+                ("CONNECT ", Some(0)),
+            ],
+        ),
+        (
+            &["- /a/*", "- /a/b/*", "- /a/b/c/*"],
+            &[
+                ("GET /a/b/c", Some(2)),
+                ("GET /a/b/cd", Some(1)),
+                ("GET /a/bc", Some(0)),
+                ("GET /ab", None),
+                ("GET /", None),
+                ("OPTIONS *", None),
+            ],
+        ),
+        (
+            &[
+                "- /{a}/{b*}",
+                "- /{a}/{b}",
+                "- /{a}/x",
+                "- /x/{a*}",
+                "- /x/{a}/",
+            ],
+            &[
+                ("GET /x/x", Some(3)),
+                ("GET /x/", Some(3)),
+                ("GET /x/y/", Some(4)),
+                ("GET /y/x", Some(2)),
+                ("GET /y/z", Some(1)),
+                ("GET /y/z/z", Some(0)),
+                ("GET /y/", Some(0)),
+                ("GET /y", None),
+                ("GET /", None),
+            ],
+        ),
+        (
+            &["- ~b$", "- ~^/a", "- ~b$ POST"],
+            &[
+                ("GET /ab", Some(0)),
+                ("POST /ab", Some(2)),
+                ("GET /ac", Some(1)),
+                ("GET /c", None),
+            ],
+        ),
+        (
+            &[
+                "- /a",
+                "- /a GET",
+                "- /a GET x-a=1",
+                "- /a GET x-a=yes ?q=1",
+                "- /a - x-b=no",
+            ],
+            &[
+                ("POST /a x-b:1", Some(0)),
+                ("GET /a x-b:1", Some(1)),
+                ("HEAD /a x-b:1", Some(1)),
+                ("GET /a X-A:1", Some(2)),
+                ("GET /a?q=1 X-A:2", Some(3)),
+                ("POST /a", Some(4)),
+                ("BREW /a x-b:1", Some(0)),
+            ],
+        ),
+        (
+            &["a.example /x POST", "*.example /* DELETE", "- /x GET"],
+            &[
+                ("GET a.example/x", Some(2)),
+                ("DELETE a.example/x", Some(1)),
+                ("POST a.example/x", Some(0)),
+                ("PUT a.example/x", None),
+            ],
+        ),
+        (
+            &["- /a - x=1", "- /a - y=1"],
+            &[("GET /a x:1 y:1", Some(0)), ("GET /a y:1", Some(1))],
+        ),
     ];
     for (texts, wants) in cases {
         let all = routes(texts);
@@ -168,11 +230,23 @@ fn the_order_is_the_stated_one() {
 #[test]
 fn a_route_is_taken_only_on_its_listeners() {
     let all = routes(&["- /a", "- /a", "- /*"]);
-    let sets = [[3].into_iter().collect(), [200, 255].into_iter().collect(), Listeners::ALL];
-    let all: Vec<RouteMatch> = all.iter().zip(sets).map(|(what, listeners)| RouteMatch { listeners, what }).collect();
+    let sets = [
+        [3].into_iter().collect(),
+        [200, 255].into_iter().collect(),
+        Listeners::ALL,
+    ];
+    let all: Vec<RouteMatch> = all
+        .iter()
+        .zip(sets)
+        .map(|(what, listeners)| RouteMatch { listeners, what })
+        .collect();
     let router = Router::compile(&all);
     for (listener, want) in [(3, 0), (200, 1), (255, 1), (0, 2), (199, 2)] {
-        assert_eq!(router.find(listener, &request("GET /a")), Some(want), "{listener}");
+        assert_eq!(
+            router.find(listener, &request("GET /a")),
+            Some(want),
+            "{listener}"
+        );
     }
 }
 
@@ -200,25 +274,37 @@ fn captures_are_where_the_template_says() {
         ("*", vec![]),
     ] {
         let captures = router.captures(0, path.as_bytes());
-        let found: Vec<(&str, &str)> = captures.iter().map(|(name, span)| (name, &path[span])).collect();
+        let found: Vec<(&str, &str)> = captures
+            .iter()
+            .map(|(name, span)| (name, &path[span]))
+            .collect();
         assert_eq!(found, want, "{path}");
     }
     assert_eq!(router.captures(1, b"/a").iter().count(), 0);
-    assert_eq!(router.captures(0, b"/users/7/posts/x").span("rest"), Some(15..16));
+    assert_eq!(
+        router.captures(0, b"/users/7/posts/x").span("rest"),
+        Some(15..16)
+    );
 }
 
 #[test]
 fn the_router_agrees_with_a_search_through_all_routes() {
     for seed in 0..3000 {
         let mut rng = algo::Rng::new(seed);
-        let texts: Vec<String> = (0..1 + pick(&mut rng, 12)).map(|_| random_route(&mut rng)).collect();
+        let texts: Vec<String> = (0..1 + pick(&mut rng, 12))
+            .map(|_| random_route(&mut rng))
+            .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let all = routes(&texts);
         let router = router(&all);
         for _ in 0..20 {
             let text = random_request(&mut rng);
             let request = request(&text);
-            assert_eq!(router.find(0, &request), naive(&all, &request), "seed {seed}: {text} in {texts:#?}");
+            assert_eq!(
+                router.find(0, &request),
+                naive(&all, &request),
+                "seed {seed}: {text} in {texts:#?}"
+            );
         }
     }
 }
@@ -233,7 +319,11 @@ fn many_routes_agree_too() {
         for _ in 0..200 {
             let text = random_request(&mut rng);
             let request = request(&text);
-            assert_eq!(router.find(0, &request), naive(&all, &request), "seed {seed}: {text}");
+            assert_eq!(
+                router.find(0, &request),
+                naive(&all, &request),
+                "seed {seed}: {text}"
+            );
         }
     }
 }
@@ -245,13 +335,26 @@ fn naive(routes: &[Match], request: &Plain) -> Option<u32> {
         if !holds(route, request) {
             continue;
         }
-        let hosts = if route.host.is_empty() { &[Host::Any][..] } else { &route.host };
-        let paths = if route.path.is_empty() { &[Path::Any][..] } else { &route.path };
+        let hosts = if route.host.is_empty() {
+            &[Host::Any][..]
+        } else {
+            &route.host
+        };
+        let paths = if route.path.is_empty() {
+            &[Path::Any][..]
+        } else {
+            &route.path
+        };
         for host in hosts {
-            let Some(host_rank) = host_rank(host, &request.host) else { continue };
+            let Some(host_rank) = host_rank(host, &request.host) else {
+                continue;
+            };
             for path in paths {
-                let Some(path_rank) = path_rank(path, &request.path, routes, host) else { continue };
-                let conditions = usize::from(!route.method.is_empty()) + route.headers.len() + route.query.len();
+                let Some(path_rank) = path_rank(path, &request.path, routes, host) else {
+                    continue;
+                };
+                let conditions =
+                    usize::from(!route.method.is_empty()) + route.headers.len() + route.query.len();
                 let rank = (host_rank, path_rank, Reverse(conditions), place as u32);
                 if best.as_ref().is_none_or(|b| rank < *b) {
                     best = Some(rank);
@@ -312,10 +415,15 @@ fn path_rank(path: &Path, given: &str, routes: &[Match], host: &Host) -> Option<
             let source = regex.as_str();
             let says = |m: &Match| {
                 let here = m.host.contains(host) || (m.host.is_empty() && *host == Host::Any);
-                here && m.path.iter().any(|p| matches!(p, Path::Regex(r) if r.as_str() == source))
+                here && m
+                    .path
+                    .iter()
+                    .any(|p| matches!(p, Path::Regex(r) if r.as_str() == source))
             };
             let first = routes.iter().position(says)?;
-            regex.is_match(given.as_bytes()).then(|| (3, Vec::new(), Reverse(0), first))
+            regex
+                .is_match(given.as_bytes())
+                .then(|| (3, Vec::new(), Reverse(0), first))
         }
         Path::Any => None,
     }
@@ -341,18 +449,31 @@ fn holds(route: &Match, request: &Plain) -> bool {
     (route.method.is_empty() || route.method.iter().any(takes))
         && route.headers.iter().all(|(name, want)| {
             let called = |n: &str| n.eq_ignore_ascii_case(&name.to_string());
-            let values: Vec<&str> = request.fields.iter().filter(|(n, _)| called(n)).map(|(_, v)| v.as_str()).collect();
+            let values: Vec<&str> = request
+                .fields
+                .iter()
+                .filter(|(n, _)| called(n))
+                .map(|(_, v)| v.as_str())
+                .collect();
             said(want, &values)
         })
         && route.query.iter().all(|(name, want)| {
-            let values: Vec<&str> = pairs.iter().filter(|(n, _)| n == name).map(|(_, v)| *v).collect();
+            let values: Vec<&str> = pairs
+                .iter()
+                .filter(|(n, _)| n == name)
+                .map(|(_, v)| *v)
+                .collect();
             said(want, &values)
         })
 }
 
 /// A small vocabulary, so that routes and requests often meet.
 fn random_route(rng: &mut algo::Rng) -> String {
-    let mut text = one(rng, &["-", "-", "a.x", "b.x", "*.x", "*.a.x", "a", "*.b.a.x"]).to_owned();
+    let mut text = one(
+        rng,
+        &["-", "-", "a.x", "b.x", "*.x", "*.a.x", "a", "*.b.a.x"],
+    )
+    .to_owned();
     text.push(' ');
     text.push_str(&random_path(rng, true));
     text.push(' ');
@@ -368,7 +489,20 @@ fn random_route(rng: &mut algo::Rng) -> String {
 
 fn random_path(rng: &mut algo::Rng, pattern: bool) -> String {
     if pattern && pick(rng, 8) == 0 {
-        return one(rng, &["-", "/*", "~^/a", "~b$", "~^/a/(a|b)$", "~.", "~^/b/?$", "~/a/"]).to_owned();
+        return one(
+            rng,
+            &[
+                "-",
+                "/*",
+                "~^/a",
+                "~b$",
+                "~^/a/(a|b)$",
+                "~.",
+                "~^/b/?$",
+                "~/a/",
+            ],
+        )
+        .to_owned();
     }
     let mut path = String::new();
     let count = 1 + pick(rng, 4);
@@ -394,8 +528,15 @@ fn random_path(rng: &mut algo::Rng, pattern: bool) -> String {
 
 fn random_request(rng: &mut algo::Rng) -> String {
     let method = one(rng, &["GET", "POST", "HEAD", "PUT", "BREW"]);
-    let host = one(rng, &["", "a.x", "b.x", "b.a.x", "c.b.a.x", "a", "x", "d.x"]);
-    let path = if pick(rng, 20) == 0 { "*".to_owned() } else { random_path(rng, false) };
+    let host = one(
+        rng,
+        &["", "a.x", "b.x", "b.a.x", "c.b.a.x", "a", "x", "d.x"],
+    );
+    let path = if pick(rng, 20) == 0 {
+        "*".to_owned()
+    } else {
+        random_path(rng, false)
+    };
     let query = one(rng, &["", "", "?q=1", "?q=2", "?p=1&q=1", "?q"]);
     let fields = one(rng, &["", "", " h:1", " h:2", " H:1 G:x", " h:2 h:1"]);
     format!("{method} {host}{path}{query}{fields}")
@@ -411,7 +552,9 @@ fn pick(rng: &mut algo::Rng, below: usize) -> usize {
 
 #[test]
 fn a_match_is_read_from_the_config() {
-    let what = matches(serde_json::json!({ "host": "A.example", "path": ["/a", "/b/*"], "method": "GET" }));
+    let what = matches(
+        serde_json::json!({ "host": "A.example", "path": ["/a", "/b/*"], "method": "GET" }),
+    );
     let router = router(std::slice::from_ref(&what));
     assert_eq!(router.find(0, &request("HEAD a.example/b/c")), Some(0));
 }

@@ -59,22 +59,34 @@ impl Tree {
 
     /// The entries of every node.
     pub(super) fn entries(&mut self) -> impl Iterator<Item = &mut Vec<Entry>> {
-        self.nodes.iter_mut().flat_map(|node| [&mut node.end, &mut node.rest])
+        self.nodes
+            .iter_mut()
+            .flat_map(|node| [&mut node.end, &mut node.rest])
     }
 
     /// Among templates: the first that fits, in the order of [`super`].
-    pub(super) fn find(&self, path: &[u8], fits: impl Fn(&[Entry]) -> Option<u32> + Copy) -> Option<u32> {
+    pub(super) fn find(
+        &self,
+        path: &[u8],
+        fits: impl Fn(&[Entry]) -> Option<u32> + Copy,
+    ) -> Option<u32> {
         let root = self.nodes.first()?;
         self.search(root, path.strip_prefix(b"/"), fits)
     }
 
     /// Among prefixes: the longest that fits.
-    pub(super) fn longest(&self, path: &[u8], fits: impl Fn(&[Entry]) -> Option<u32>) -> Option<u32> {
+    pub(super) fn longest(
+        &self,
+        path: &[u8],
+        fits: impl Fn(&[Entry]) -> Option<u32>,
+    ) -> Option<u32> {
         let mut node = self.nodes.first()?;
         let mut rest = path.strip_prefix(b"/");
         while let Some(here) = rest {
             let (segment, below) = cut(here);
-            let Some(&next) = node.literal.get(segment) else { break };
+            let Some(&next) = node.literal.get(segment) else {
+                break;
+            };
             node = &self.nodes[next as usize];
             rest = below;
         }
@@ -94,9 +106,17 @@ impl Tree {
         rest: Option<&[u8]>,
         fits: impl Fn(&[Entry]) -> Option<u32> + Copy,
     ) -> Option<u32> {
-        let Some(rest) = rest else { return fits(&node.end) };
+        let Some(rest) = rest else {
+            return fits(&node.end);
+        };
         let (segment, below) = cut(rest);
-        let literal = || self.search(&self.nodes[*node.literal.get(segment)? as usize], below, fits);
+        let literal = || {
+            self.search(
+                &self.nodes[*node.literal.get(segment)? as usize],
+                below,
+                fits,
+            )
+        };
         let one = || {
             let next = node.one.filter(|_| !segment.is_empty())?;
             self.search(&self.nodes[next as usize], below, fits)
@@ -121,7 +141,10 @@ impl Tree {
     }
 
     fn add(&mut self, parent: usize) -> usize {
-        self.nodes.push(Node { parent: parent as u32, ..Node::default() });
+        self.nodes.push(Node {
+            parent: parent as u32,
+            ..Node::default()
+        });
         self.nodes.len() - 1
     }
 }

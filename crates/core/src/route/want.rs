@@ -90,16 +90,27 @@ impl JsonSchema for Want {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldName(Box<str>);
 
-text!(FieldName, "the name of a header field", r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$", "The name of a header field.");
+text!(
+    FieldName,
+    "the name of a header field",
+    r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$",
+    "The name of a header field."
+);
 
 impl FieldName {
     /// A token, in any case.
     pub fn parse(text: &str) -> Result<Self, Why> {
         if !wire::valid_name(text.as_bytes()) || text.len() > 128 {
-            return Err(Why::new(format!("{} is not the name of a field", quote(text)), "use letters, digits and -"));
+            return Err(Why::new(
+                format!("{} is not the name of a field", quote(text)),
+                "use letters, digits and -",
+            ));
         }
         if text.eq_ignore_ascii_case("host") {
-            return Err(Why::new("the host is not matched as a header field", "write match.host"));
+            return Err(Why::new(
+                "the host is not matched as a header field",
+                "write match.host",
+            ));
         }
         Ok(Self(text.to_ascii_lowercase().into()))
     }
@@ -158,13 +169,26 @@ pub(super) struct Wants {
 
 impl Wants {
     pub(super) fn of(what: &Match) -> Self {
-        let mut methods = what.method.iter().fold(0, |bits, method| bits | method.bit());
+        let mut methods = what
+            .method
+            .iter()
+            .fold(0, |bits, method| bits | method.bit());
         if methods & Method::bit_of(b"GET") != 0 {
             methods |= Method::bit_of(b"HEAD");
         }
-        let fields = what.headers.iter().map(|(name, want)| (name.0.as_bytes().into(), want.clone()));
-        let query = what.query.iter().map(|(name, want)| (name.as_bytes().into(), want.clone()));
-        Self { methods, fields: fields.collect(), query: query.collect() }
+        let fields = what
+            .headers
+            .iter()
+            .map(|(name, want)| (name.0.as_bytes().into(), want.clone()));
+        let query = what
+            .query
+            .iter()
+            .map(|(name, want)| (name.as_bytes().into(), want.clone()));
+        Self {
+            methods,
+            fields: fields.collect(),
+            query: query.collect(),
+        }
     }
 
     /// How many conditions there are; of two routes with equal hosts and paths the one with more comes first.
@@ -182,7 +206,9 @@ impl Wants {
             && self.query.iter().all(|(name, want)| match want {
                 Want::Present => parameter(request.query(), name, |_| true),
                 Want::Absent => !parameter(request.query(), name, |_| true),
-                Want::Value(text) => parameter(request.query(), name, |value| same(value, text.as_bytes())),
+                Want::Value(text) => {
+                    parameter(request.query(), name, |value| same(value, text.as_bytes()))
+                }
             })
     }
 }
@@ -190,11 +216,15 @@ impl Wants {
 /// True if one of the parameters called `name` has a value that `is` takes.
 /// Form encoding: WHATWG URL, section 5.1.
 fn parameter(query: Option<&[u8]>, name: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
-    query.unwrap_or_default().split(|&b| b == b'&').filter(|pair| !pair.is_empty()).any(|pair| {
-        let end = pair.iter().position(|&b| b == b'=');
-        let (key, value) = end.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
-        same(key, name) && is(value)
-    })
+    query
+        .unwrap_or_default()
+        .split(|&b| b == b'&')
+        .filter(|pair| !pair.is_empty())
+        .any(|pair| {
+            let end = pair.iter().position(|&b| b == b'=');
+            let (key, value) = end.map_or((pair, &b""[..]), |at| (&pair[..at], &pair[at + 1..]));
+            same(key, name) && is(value)
+        })
 }
 
 /// True if `escaped`, with `%XX` and `+` undone, is `plain`. An escape that is none stands for itself.
@@ -245,7 +275,9 @@ mod tests {
             ("a=1=2", "a", "1=2", true),
             ("", "", "", false),
         ] {
-            let found = parameter(Some(query.as_bytes()), name.as_bytes(), |v| same(v, value.as_bytes()));
+            let found = parameter(Some(query.as_bytes()), name.as_bytes(), |v| {
+                same(v, value.as_bytes())
+            });
             assert_eq!(found, want, "{query} {name} {value}");
         }
         assert!(!parameter(None, b"a", |_| true));

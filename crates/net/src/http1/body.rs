@@ -56,23 +56,49 @@ impl Reader {
     /// Takes the next piece of data from the front of `input`.
     fn next(&mut self, input: &[u8], trailers: &mut Option<Box<Head>>) -> Result<Piece, Cut> {
         match self {
-            Self::Done => Ok(Piece { skip: 0, len: 0, more: false }),
-            Self::UntilClose => Ok(Piece { skip: 0, len: input.len(), more: false }),
+            Self::Done => Ok(Piece {
+                skip: 0,
+                len: 0,
+                more: false,
+            }),
+            Self::UntilClose => Ok(Piece {
+                skip: 0,
+                len: input.len(),
+                more: false,
+            }),
             Self::Length(left) => {
-                let len = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                let len = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len());
                 *left -= len as u64;
                 if *left == 0 {
                     *self = Self::Done;
                 }
-                Ok(Piece { skip: 0, len, more: false })
+                Ok(Piece {
+                    skip: 0,
+                    len,
+                    more: false,
+                })
             }
             Self::Chunked(reader) => match reader.next(input).map_err(Cut::Framing)? {
-                Step::Data { skip, len } => Ok(Piece { skip, len, more: skip + len < input.len() }),
-                Step::More { consumed } => Ok(Piece { skip: consumed, len: 0, more: false }),
+                Step::Data { skip, len } => Ok(Piece {
+                    skip,
+                    len,
+                    more: skip + len < input.len(),
+                }),
+                Step::More { consumed } => Ok(Piece {
+                    skip: consumed,
+                    len: 0,
+                    more: false,
+                }),
                 Step::End { consumed } => {
                     *trailers = reader.trailers().map(|t| Box::new(std::mem::take(t)));
                     *self = Self::Done;
-                    Ok(Piece { skip: consumed, len: 0, more: false })
+                    Ok(Piece {
+                        skip: consumed,
+                        len: 0,
+                        more: false,
+                    })
                 }
             },
         }
@@ -110,8 +136,18 @@ impl Stream {
 
     /// Reads data from `input`, sends it through the pipes, and frames it into `out`. Returns how
     /// much of `input` was taken: all, unless the body ended before.
-    pub fn relay(&mut self, side: Side, bodies: &mut Bodies, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Cut> {
-        let limit = if side == Side::Request { bodies.request_limit() } else { None };
+    pub fn relay(
+        &mut self,
+        side: Side,
+        bodies: &mut Bodies,
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Cut> {
+        let limit = if side == Side::Request {
+            bodies.request_limit()
+        } else {
+            None
+        };
         let mut taken = 0;
         loop {
             let rest = &input[taken..];
@@ -150,7 +186,9 @@ impl Stream {
             return None;
         }
         match self.reader {
-            Reader::Length(left) => Some(usize::try_from(left).unwrap_or(usize::MAX).min(input.len())),
+            Reader::Length(left) => {
+                Some(usize::try_from(left).unwrap_or(usize::MAX).min(input.len()))
+            }
             Reader::UntilClose => Some(input.len()),
             _ => None,
         }
@@ -170,7 +208,13 @@ impl Stream {
     }
 
     /// Writes the end of the body, once its reader is done.
-    pub fn finish(&mut self, side: Side, bodies: &mut Bodies, with_trailers: bool, out: &mut Vec<u8>) -> Result<(), Cut> {
+    pub fn finish(
+        &mut self,
+        side: Side,
+        bodies: &mut Bodies,
+        with_trailers: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Cut> {
         if self.done {
             return Ok(());
         }
@@ -187,13 +231,22 @@ impl Stream {
         Ok(())
     }
 
-    fn write(&mut self, side: Side, bodies: &mut Bodies, data: &[u8], end: bool, out: &mut Vec<u8>) -> Result<(), Cut> {
+    fn write(
+        &mut self,
+        side: Side,
+        bodies: &mut Bodies,
+        data: &[u8],
+        end: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Cut> {
         if !bodies.wants(side) {
             self.frame(data, out);
             return Ok(());
         }
         let mut changed = Vec::new();
-        bodies.pass(side, data, end, &mut changed).map_err(|_| Cut::Pipe)?;
+        bodies
+            .pass(side, data, end, &mut changed)
+            .map_err(|_| Cut::Pipe)?;
         self.frame(&changed, out);
         Ok(())
     }

@@ -9,8 +9,8 @@ use gateway_core::reply::Reply;
 use super::decide::DRAIN;
 use super::drive::Next;
 use super::txn::{Stage, Txn};
-use crate::poll::{self, Moved};
 use crate::meter::Count as _;
+use crate::poll::{self, Moved};
 use crate::shard::{env, Shard};
 
 impl Shard {
@@ -144,7 +144,9 @@ impl Shard {
 
     /// A client's deadline has passed.
     pub(crate) fn client_deadline(&mut self, i: u32) {
-        let Some(client) = self.conns.client(i) else { return };
+        let Some(client) = self.conns.client(i) else {
+            return;
+        };
         let Some(mut t) = client.txn.take() else {
             // Idle for long enough.
             self.close_client(i, None);
@@ -159,7 +161,15 @@ impl Shard {
                 self.counters.bad_request("head_timeout");
                 t.flags.close = true;
                 t.flags.begun = true;
-                self.reply(i, &mut t, &Reply::problem(408, "head_timeout", "The request's head did not arrive in time."))
+                self.reply(
+                    i,
+                    &mut t,
+                    &Reply::problem(
+                        408,
+                        "head_timeout",
+                        "The request's head did not arrive in time.",
+                    ),
+                )
             }
             Stage::Asking => self.body_late(i, &mut t),
             Stage::Awaiting if !t.flags.responding && !t.request.done => self.body_late(i, &mut t),
@@ -173,7 +183,15 @@ impl Shard {
     fn body_late(&mut self, i: u32, t: &mut Txn) -> Next {
         self.drop_upstream(t);
         t.flags.close = true;
-        self.reply(i, t, &Reply::problem(408, "body_timeout", "The request's body did not arrive in time."))
+        self.reply(
+            i,
+            t,
+            &Reply::problem(
+                408,
+                "body_timeout",
+                "The request's body did not arrive in time.",
+            ),
+        )
     }
 
     /// Goes on with a transaction that was taken from its connection.

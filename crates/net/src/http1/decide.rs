@@ -80,19 +80,37 @@ impl Shard {
     fn start(&mut self, i: u32, t: &mut Txn, id: AskId, ask: Ask) -> Option<Step> {
         let who = match ask {
             Ask::Sleep(n) => {
-                t.asks.push(Pending { id, at: self.now.saturating_add(n), key: None });
+                t.asks.push(Pending {
+                    id,
+                    at: self.now.saturating_add(n),
+                    key: None,
+                });
                 return None;
             }
             Ask::Wait { key, until } => {
-                t.asks.push(Pending { id, at: until, key: Some(key) });
+                t.asks.push(Pending {
+                    id,
+                    at: until,
+                    key: Some(key),
+                });
                 self.wait_for(key, i);
                 return None;
             }
-            Ask::Body { side: Side::Request, max } if t.collect.is_none() && !t.request.done => {
-                t.collect = Some(Collect { id, max, bytes: Vec::new() });
+            Ask::Body {
+                side: Side::Request,
+                max,
+            } if t.collect.is_none() && !t.request.done => {
+                t.collect = Some(Collect {
+                    id,
+                    max,
+                    bytes: Vec::new(),
+                });
                 return None;
             }
-            Ask::Body { side: Side::Request, .. } if t.request.done && t.request.read == 0 => {
+            Ask::Body {
+                side: Side::Request,
+                ..
+            } if t.request.done && t.request.read == 0 => {
                 return Some(t.run.answer(&mut env!(self), id, Answer::Body(b"")));
             }
             Ask::Forward { upstream } if t.up == NONE => {
@@ -105,7 +123,10 @@ impl Shard {
             Ask::Plugin(_) => Who::Plugin,
             Ask::Fetch(_) => Who::Upstream,
         };
-        let failed = Failed { who, may_retry: true };
+        let failed = Failed {
+            who,
+            may_retry: true,
+        };
         Some(t.run.answer(&mut env!(self), id, Answer::Failed(failed)))
     }
 
@@ -133,7 +154,11 @@ impl Shard {
     pub(super) fn asks_due(&mut self, i: u32, t: &mut Txn) -> Option<Next> {
         let at = t.asks.iter().position(|a| a.at <= self.now)?;
         let Pending { id, key, .. } = t.asks.swap_remove(at);
-        let answer = if key.is_some() { Answer::Late } else { Answer::Slept };
+        let answer = if key.is_some() {
+            Answer::Late
+        } else {
+            Answer::Slept
+        };
         let step = t.run.answer(&mut env!(self), id, answer);
         Some(self.apply(i, t, step))
     }
@@ -148,7 +173,9 @@ impl Shard {
 
     /// Collects a request body that a filter wants whole. What is collected is sent on afterwards.
     pub(super) fn collect_body(&mut self, i: u32, t: &mut Txn) -> Next {
-        let Some(mut c) = t.collect.take() else { return Next::Wait };
+        let Some(mut c) = t.collect.take() else {
+            return Next::Wait;
+        };
         if t.input.is_empty() && !t.request.reader.is_done() {
             match self.receive(i) {
                 Moved::Some(n) => t.input.append(&self.scratch[..n]),
@@ -163,7 +190,9 @@ impl Shard {
         // Pipes run before what is kept, so that a body sent again is the same.
         let writer = std::mem::replace(&mut t.request.writer, Writer::Plain);
         let bodies = &mut t.run.acts.bodies;
-        let taken = t.request.relay(Side::Request, bodies, t.input.as_slice(), &mut c.bytes);
+        let taken = t
+            .request
+            .relay(Side::Request, bodies, t.input.as_slice(), &mut c.bytes);
         t.request.writer = writer;
         let n = match taken {
             Ok(n) => n,
@@ -173,7 +202,10 @@ impl Shard {
         let answer = if c.bytes.len() > c.max {
             Answer::TooLarge
         } else if t.request.reader.is_done() {
-            if t.request.finish(Side::Request, &mut t.run.acts.bodies, false, &mut c.bytes).is_err() {
+            if t.request
+                .finish(Side::Request, &mut t.run.acts.bodies, false, &mut c.bytes)
+                .is_err()
+            {
                 return Next::Close;
             }
             Answer::Body(&c.bytes)
@@ -206,10 +238,26 @@ impl Shard {
         let is_head = t.run.exchange.request.method() == Method::Head;
         let bodiless = matches!(t.status, 204 | 304) || t.status < 200;
         let len = t.run.reply_body.len() as u64;
-        let framing = if bodiless || is_head { Framing::None } else { Framing::Length(len) };
+        let framing = if bodiless || is_head {
+            Framing::None
+        } else {
+            Framing::Length(len)
+        };
         let declared = (is_head && !bodiless).then_some(len);
-        let connection = if t.flags.close { Connection::Close } else { Connection::KeepAlive };
-        wire::http1::write_response(head, version, framing, declared, connection, &self.date, t.out.vec());
+        let connection = if t.flags.close {
+            Connection::Close
+        } else {
+            Connection::KeepAlive
+        };
+        wire::http1::write_response(
+            head,
+            version,
+            framing,
+            declared,
+            connection,
+            &self.date,
+            t.out.vec(),
+        );
         if framing != Framing::None {
             t.out.append(&t.run.reply_body);
             t.response.written = len;

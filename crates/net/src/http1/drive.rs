@@ -24,7 +24,9 @@ pub(crate) enum Next {
 impl Shard {
     /// Drives the client connection `i`.
     pub(crate) fn drive(&mut self, i: u32) {
-        let Some(client) = self.conns.client(i) else { return };
+        let Some(client) = self.conns.client(i) else {
+            return;
+        };
         let mut t = match client.txn.take() {
             Some(t) => t,
             None if self.conns[i].readable => self.fresh_txn(i),
@@ -89,7 +91,11 @@ impl Shard {
 
     /// Both bodies at once: a response may begin before its request has ended.
     fn exchange(&mut self, i: u32, t: &mut Txn) -> Next {
-        let up = if t.request.done || t.flags.up_deaf { Next::Wait } else { self.send_request(i, t) };
+        let up = if t.request.done || t.flags.up_deaf {
+            Next::Wait
+        } else {
+            self.send_request(i, t)
+        };
         if !matches!(up, Next::Wait | Next::Later) {
             return up;
         }

@@ -9,8 +9,8 @@ use wire::{Framing, Method};
 
 use super::drive::Next;
 use super::txn::{Stage, Txn};
-use crate::poll::Moved;
 use crate::meter::Count as _;
+use crate::poll::Moved;
 use crate::shard::{env, Shard};
 
 impl Shard {
@@ -27,7 +27,11 @@ impl Shard {
         if !t.input.is_empty() {
             match t.scan.advance(t.input.as_slice(), &limits) {
                 Ok(Some(n)) => {
-                    let parsed = wire::parse_request(&t.input.as_slice()[..n], &limits, &mut t.run.exchange.request);
+                    let parsed = wire::parse_request(
+                        &t.input.as_slice()[..n],
+                        &limits,
+                        &mut t.run.exchange.request,
+                    );
                     t.input.consume(n);
                     return self.begin(i, t, parsed);
                 }
@@ -56,7 +60,8 @@ impl Shard {
         }
         match t.scan.advance(&self.scratch[..n], &limits) {
             Ok(Some(end)) => {
-                let parsed = wire::parse_request(&self.scratch[..end], &limits, &mut t.run.exchange.request);
+                let parsed =
+                    wire::parse_request(&self.scratch[..end], &limits, &mut t.run.exchange.request);
                 t.input.append(&self.scratch[end..n]);
                 self.begin(i, t, parsed)
             }
@@ -85,7 +90,11 @@ impl Shard {
         let listener = self.listener_of(i);
         let stray = t.input.len() == t.scan.skipped();
         let deadline = if t.input.is_empty() || stray {
-            if t.out.is_empty() { now + listener.idle } else { now + listener.stall }
+            if t.out.is_empty() {
+                now + listener.idle
+            } else {
+                now + listener.stall
+            }
         } else {
             t.started + listener.head
         };
@@ -100,11 +109,15 @@ impl Shard {
         t.info = info;
         t.flags.begun = true;
         self.wait_begins(t);
-        let Some(client) = self.conns.client(i) else { return Next::Close };
+        let Some(client) = self.conns.client(i) else {
+            return Next::Close;
+        };
         client.requests += 1;
         let (peer, slot, requests) = (client.peer, client.listener, client.requests);
         let listener = &self.listeners[usize::from(slot)];
-        t.flags.close = !info.keep_alive || self.draining() || listener.retired
+        t.flags.close = !info.keep_alive
+            || self.draining()
+            || listener.retired
             || (listener.requests > 0 && requests >= listener.requests);
         let limits = listener.limits;
         let (index, health) = (listener.index, listener.health);
@@ -113,7 +126,9 @@ impl Shard {
         self.wheel.clear(i);
         match t.run.exchange.request.method() {
             Method::Trace | Method::Connect => {
-                let reply = Reply::problem(405, "method_refused", "This method is not served here.").with("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
+                let reply =
+                    Reply::problem(405, "method_refused", "This method is not served here.")
+                        .with("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
                 return self.reply(i, t, &reply);
             }
             _ => {}
@@ -124,7 +139,9 @@ impl Shard {
             }
         }
         let snapshot = self.snapshot.clone();
-        let step = t.run.begin(&mut env!(self), &snapshot, index, Client::new(peer));
+        let step = t
+            .run
+            .begin(&mut env!(self), &snapshot, index, Client::new(peer));
         self.apply(i, t, step)
     }
 
@@ -135,7 +152,11 @@ impl Shard {
         t.flags.close = true;
         t.flags.begun = true;
         t.request.begin(Framing::None, &self.listener_of(i).limits);
-        self.reply(i, t, &Reply::problem(refusal.status, refusal.code, refusal.why))
+        self.reply(
+            i,
+            t,
+            &Reply::problem(refusal.status, refusal.code, refusal.why),
+        )
     }
 
     /// Reads the PROXY header of a listed peer; anything else in its place closes the connection.

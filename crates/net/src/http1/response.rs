@@ -46,7 +46,11 @@ impl Shard {
             t.up_input.append(&self.scratch[..n]);
         }
         loop {
-            let input = if held { t.up_input.as_slice() } else { &self.scratch[..n] };
+            let input = if held {
+                t.up_input.as_slice()
+            } else {
+                &self.scratch[..n]
+            };
             let at = t.up_at;
             let end = match t.up_scan.advance(&input[at..], &limits) {
                 Ok(Some(end)) => at + end,
@@ -58,13 +62,24 @@ impl Shard {
                     }
                     t.up_at = 0;
                     // There may be more, or the end, which no event would tell again.
-                    return if self.conns[t.up].readable { Next::Again } else { Next::Wait };
+                    return if self.conns[t.up].readable {
+                        Next::Again
+                    } else {
+                        Next::Wait
+                    };
                 }
                 Err(_) => return self.forward_failed(i, t, Failure::BadResponse),
             };
             let method = t.run.exchange.request.method();
-            let parsed = wire::parse_response(&input[at..end], method, &limits, &mut t.run.exchange.response);
-            let Ok(info) = parsed else { return self.forward_failed(i, t, Failure::BadResponse) };
+            let parsed = wire::parse_response(
+                &input[at..end],
+                method,
+                &limits,
+                &mut t.run.exchange.response,
+            );
+            let Ok(info) = parsed else {
+                return self.forward_failed(i, t, Failure::BadResponse);
+            };
             t.up_scan = wire::Scan::default();
             t.up_at = end;
             let status = t.run.exchange.response.status();
@@ -75,7 +90,15 @@ impl Shard {
                 }
                 if t.run.exchange.request.version() == Version::Http11 {
                     let head = &t.run.exchange.response;
-                    wire::http1::write_response(head, Version::Http11, Framing::None, None, Connection::KeepAlive, &self.date, t.out.vec());
+                    wire::http1::write_response(
+                        head,
+                        Version::Http11,
+                        Framing::None,
+                        None,
+                        Connection::KeepAlive,
+                        &self.date,
+                        t.out.vec(),
+                    );
                 }
                 continue;
             }
@@ -132,8 +155,20 @@ impl Shard {
         t.response.writer = writer;
         t.flags.trailers = t.info.te_trailers;
         let declared = if changed { None } else { t.rsp.declared_length };
-        let connection = if t.flags.close { Connection::Close } else { Connection::KeepAlive };
-        wire::http1::write_response(head, version, framing, declared, connection, &self.date, t.out.vec());
+        let connection = if t.flags.close {
+            Connection::Close
+        } else {
+            Connection::KeepAlive
+        };
+        wire::http1::write_response(
+            head,
+            version,
+            framing,
+            declared,
+            connection,
+            &self.date,
+            t.out.vec(),
+        );
         t.flags.responding = true;
         t.stage = Stage::Responding;
         if self.driving.is_some() {
@@ -154,7 +189,9 @@ impl Shard {
 fn accepts(t: &Txn, info: &ResponseInfo) -> bool {
     let req = &t.run.exchange.request;
     let rsp = &t.run.exchange.response;
-    let (Some(asked), Some(got)) = (t.info.upgrade, info.upgrade) else { return false };
+    let (Some(asked), Some(got)) = (t.info.upgrade, info.upgrade) else {
+        return false;
+    };
     let asked = req.slice(asked);
     if !asked.eq_ignore_ascii_case(rsp.slice(got)) {
         return false;

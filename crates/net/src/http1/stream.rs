@@ -11,9 +11,9 @@ use super::drive::Next;
 use super::txn::Txn;
 use super::upstream::settings;
 use crate::conns::NONE;
-use crate::poll::{self, Moved};
-use crate::meter::Upstream as Count;
 use crate::meter::Count as _;
+use crate::meter::Upstream as Count;
+use crate::poll::{self, Moved};
 use crate::shard::{env, Shard};
 
 impl Shard {
@@ -24,14 +24,22 @@ impl Shard {
             // Bytes at hand go with the head, in one send.
             if !t.request.done && !t.input.is_empty() && t.up_out.len() < JOINED {
                 let bodies = &mut t.run.acts.bodies;
-                match t.request.relay(Side::Request, bodies, t.input.as_slice(), t.up_out.vec()) {
+                match t
+                    .request
+                    .relay(Side::Request, bodies, t.input.as_slice(), t.up_out.vec())
+                {
                     Ok(n) => t.input.consume(n),
                     Err(cut) => return self.request_cut(i, t, cut),
                 }
             }
             if !t.request.done && t.request.reader.is_done() {
                 let trailers = t.info.te_trailers;
-                if let Err(cut) = t.request.finish(Side::Request, &mut t.run.acts.bodies, trailers, t.up_out.vec()) {
+                if let Err(cut) = t.request.finish(
+                    Side::Request,
+                    &mut t.run.acts.bodies,
+                    trailers,
+                    t.up_out.vec(),
+                ) {
                     return self.request_cut(i, t, cut);
                 }
             }
@@ -92,7 +100,11 @@ impl Shard {
             return Next::Reset;
         }
         let reply = match cut {
-            Cut::TooLarge => Reply::problem(413, "body_too_large", "The body is longer than this route takes."),
+            Cut::TooLarge => Reply::problem(
+                413,
+                "body_too_large",
+                "The body is longer than this route takes.",
+            ),
             Cut::Framing(r) => {
                 self.counters.bad_request(r.code);
                 Reply::problem(r.status, r.code, r.why)
@@ -126,7 +138,15 @@ impl Shard {
     /// more of the body.
     fn upstream_timer(&mut self, t: &Txn) {
         let s = settings(t);
-        self.wheel.set(t.up, self.now + if t.flags.responding { s.stall } else { s.response });
+        self.wheel.set(
+            t.up,
+            self.now
+                + if t.flags.responding {
+                    s.stall
+                } else {
+                    s.response
+                },
+        );
     }
 
     /// Sends the response's head and body to the client, as far as both sides allow.
@@ -135,7 +155,10 @@ impl Shard {
         loop {
             if !t.up_input.is_empty() && !t.response.reader.is_done() && t.out.len() < JOINED {
                 let bodies = &mut t.run.acts.bodies;
-                match t.response.relay(Side::Response, bodies, t.up_input.as_slice(), t.out.vec()) {
+                match t
+                    .response
+                    .relay(Side::Response, bodies, t.up_input.as_slice(), t.out.vec())
+                {
                     Ok(n) => t.up_input.consume(n),
                     Err(_) => return self.response_cut(i, t),
                 }
@@ -179,10 +202,17 @@ impl Shard {
     /// Passes on what lies in the scratch, with whatever waits before it, in one send if it may.
     pub(super) fn pass_response(&mut self, i: u32, t: &mut Txn, from: usize, to: usize) -> Next {
         let bodies = &t.run.acts.bodies;
-        let plain = t.response.plain(Side::Response, bodies, &self.scratch[from..to]);
+        let plain = t
+            .response
+            .plain(Side::Response, bodies, &self.scratch[from..to]);
         let Some(n) = plain.filter(|n| t.out.len() + n > JOINED) else {
             let bodies = &mut t.run.acts.bodies;
-            return match t.response.relay(Side::Response, bodies, &self.scratch[from..to], t.out.vec()) {
+            return match t.response.relay(
+                Side::Response,
+                bodies,
+                &self.scratch[from..to],
+                t.out.vec(),
+            ) {
                 Ok(n) => {
                     t.up_input.append(&self.scratch[from + n..to]);
                     Next::Again
@@ -225,7 +255,10 @@ impl Shard {
                 t.run.trailers(&mut env!(self), trailers);
             }
             let with = t.flags.trailers;
-            if t.response.finish(Side::Response, &mut t.run.acts.bodies, with, t.out.vec()).is_err() {
+            if t.response
+                .finish(Side::Response, &mut t.run.acts.bodies, with, t.out.vec())
+                .is_err()
+            {
                 return self.response_cut(i, t);
             }
         }

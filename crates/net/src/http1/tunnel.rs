@@ -14,7 +14,15 @@ impl Shard {
         let head = &t.run.exchange.response;
         let req = &t.run.exchange.request;
         let protocol = t.info.upgrade.map_or(&b""[..], |s| req.slice(s));
-        wire::http1::write_response(head, Version::Http11, Framing::None, None, Connection::Upgrade(protocol), &self.date, t.out.vec());
+        wire::http1::write_response(
+            head,
+            Version::Http11,
+            Framing::None,
+            None,
+            Connection::Upgrade(protocol),
+            &self.date,
+            t.out.vec(),
+        );
         t.flags.responding = true;
         t.stage = Stage::Tunnel;
         // Filters, pipes and taps have seen the last of it.
@@ -58,7 +66,11 @@ impl Shard {
                     }
                     continue;
                 }
-                let ended = if up { t.flags.client_ended } else { t.flags.up_ended };
+                let ended = if up {
+                    t.flags.client_ended
+                } else {
+                    t.flags.up_ended
+                };
                 if ended || !self.conns[from].readable {
                     break;
                 }
@@ -94,7 +106,11 @@ impl Shard {
         if t.flags.client_ended && t.flags.up_ended && t.out.is_empty() && t.up_out.is_empty() {
             return self.tunnel_over(i, t, true);
         }
-        if later { Next::Later } else { Next::Wait }
+        if later {
+            Next::Later
+        } else {
+            Next::Wait
+        }
     }
 
     fn tunnel_timer(&mut self, i: u32) {

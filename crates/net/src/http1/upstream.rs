@@ -11,19 +11,26 @@ use super::body::Writer;
 use super::drive::Next;
 use super::txn::{Stage, Txn};
 use crate::conns::{Role, Up, NONE};
-use crate::poll;
 use crate::meter::Upstream as Count;
+use crate::poll;
 use crate::shard::{env, Shard};
 
 impl Shard {
     /// Finds a connection for the request, going from endpoint to endpoint while they refuse.
-    pub(super) fn connect(&mut self, i: u32, t: &mut Txn, mut choice: Choice) -> Result<(), Failure> {
+    pub(super) fn connect(
+        &mut self,
+        i: u32,
+        t: &mut Txn,
+        mut choice: Choice,
+    ) -> Result<(), Failure> {
         loop {
             let e = match choice {
                 Choice::Endpoint(e) => e,
                 Choice::Fail(failure) => return Err(failure),
             };
-            let Some((live, settings)) = chosen(t, e) else { return Err(Failure::NoEndpoint) };
+            let Some((live, settings)) = chosen(t, e) else {
+                return Err(Failure::NoEndpoint);
+            };
             if let Some(up) = self.pools.take(&mut self.conns, live.slot) {
                 self.count_upstream(t, Count::Reused);
                 self.attach(i, t, up);
@@ -42,7 +49,13 @@ impl Shard {
         }
     }
 
-    fn dial(&mut self, i: u32, t: &mut Txn, live: &std::sync::Arc<Live>, settings: &UpstreamSettings) -> std::io::Result<()> {
+    fn dial(
+        &mut self,
+        i: u32,
+        t: &mut Txn,
+        live: &std::sync::Arc<Live>,
+        settings: &UpstreamSettings,
+    ) -> std::io::Result<()> {
         let fd = match &live.address {
             Address::Ip(a) => poll::connect(a)?,
             Address::Unix(path) => poll::connect_unix(path)?,
@@ -105,8 +118,14 @@ impl Shard {
                 return;
             }
             let made = poll::connected(self.conns.fd(up));
-            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else { return };
-            let next = if made { self.connection_made(up, &mut t) } else { self.connection_refused(i, &mut t) };
+            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else {
+                return;
+            };
+            let next = if made {
+                self.connection_made(up, &mut t)
+            } else {
+                self.connection_refused(i, &mut t)
+            };
             self.resume(i, t, next);
             return;
         }
@@ -114,7 +133,9 @@ impl Shard {
     }
 
     fn connection_made(&mut self, up: u32, t: &mut Txn) -> Next {
-        let Some(u) = self.conns.up(up) else { return Next::Close };
+        let Some(u) = self.conns.up(up) else {
+            return Next::Close;
+        };
         u.connecting = false;
         u.live.accepted();
         t.stage = Stage::Awaiting;
@@ -153,7 +174,8 @@ impl Shard {
         if !(reused && safe && intact) || t.flags.up_spoke || t.flags.again {
             return self.forward_failed(i, t, Failure::Reset);
         }
-        let Some((live, settings)) = self.conns.up(t.up).map(|u| (u.live.clone(), settings(t))) else {
+        let Some((live, settings)) = self.conns.up(t.up).map(|u| (u.live.clone(), settings(t)))
+        else {
             return self.forward_failed(i, t, Failure::Reset);
         };
         self.count_upstream(t, Count::Retried);
@@ -180,7 +202,11 @@ impl Shard {
         let upgrade = t.info.upgrade.map(|s| head.slice(s));
         t.up_out.clear();
         wire::http1::write_request(head, framing, upgrade, t.info.te_trailers, t.up_out.vec());
-        t.request.writer = if framing == Framing::Chunked { Writer::Chunked } else { Writer::Plain };
+        t.request.writer = if framing == Framing::Chunked {
+            Writer::Chunked
+        } else {
+            Writer::Plain
+        };
         if !t.collected.is_empty() {
             let collected = std::mem::take(&mut t.collected);
             t.request.frame(&collected, t.up_out.vec());
@@ -227,7 +253,8 @@ impl Shard {
         self.release(t, up);
         let now = self.now;
         let Some(u) = self.conns.up(up) else { return };
-        let spent = now - u.born >= settings.lifetime || (settings.requests > 0 && u.requests >= settings.requests);
+        let spent = now - u.born >= settings.lifetime
+            || (settings.requests > 0 && u.requests >= settings.requests);
         if spent || settings.connections == 0 {
             self.remove(up);
             return;
@@ -235,7 +262,10 @@ impl Shard {
         u.reused = true;
         let slot = u.live.slot;
         self.wheel.set(up, now + settings.idle);
-        if let Some(oldest) = self.pools.put(&mut self.conns, up, slot, settings.connections) {
+        if let Some(oldest) = self
+            .pools
+            .put(&mut self.conns, up, slot, settings.connections)
+        {
             self.remove(oldest);
         }
     }
@@ -264,7 +294,9 @@ impl Shard {
             self.remove(up);
             return;
         }
-        let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else { return };
+        let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else {
+            return;
+        };
         let next = if connecting {
             let _next_choice = t.run.refused(&mut env!(self), t.forward);
             self.forward_failed(i, &mut t, Failure::ConnectTimeout)
@@ -282,12 +314,17 @@ impl Shard {
 /// The endpoint's address and its upstream's settings.
 fn chosen(t: &Txn, e: u32) -> Option<(std::sync::Arc<Live>, UpstreamSettings)> {
     let upstream = &t.run.snapshot()?.upstreams[t.run.upstream(t.forward)? as usize];
-    Some((upstream.endpoints.get(e as usize)?.live.clone(), upstream.settings))
+    Some((
+        upstream.endpoints.get(e as usize)?.live.clone(),
+        upstream.settings,
+    ))
 }
 
 pub(super) fn settings(t: &Txn) -> UpstreamSettings {
     let found = t.run.snapshot().zip(t.run.upstream(t.forward));
-    found.map(|(s, u)| s.upstreams[u as usize].settings).unwrap_or_default()
+    found
+        .map(|(s, u)| s.upstreams[u as usize].settings)
+        .unwrap_or_default()
 }
 
 fn counts(t: &Txn) -> bool {
