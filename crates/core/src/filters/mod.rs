@@ -44,6 +44,7 @@ mod rate_limit;
 mod request_id;
 mod respond;
 mod rewrite;
+mod rewrite_path;
 #[cfg(test)]
 mod trial;
 

@@ -1,8 +1,26 @@
-//! The value of a RateLimit field on a stack: this runs for every request, and allocates nothing.
+//! The values of RateLimit-Policy and RateLimit.
 //!
+//! The second is made on the stack: it is written for every request, and allocates nothing.
+//! Source: draft-ietf-httpapi-ratelimit-headers-10; RFC 9651 for strings and integers.
 //! Bounds: a policy's name of [`MAX_NAME`] bytes.
 
-/// A value of RateLimit, made without the formatting machinery: this runs for every request.
+/// `"name";q=100;w=1`. Windows are whole seconds: a shorter one is counted as often as it takes.
+pub(super) fn policy(name: &str, count: u64, period_ns: u64) -> String {
+    let mut times = 1;
+    // Periods are whole milliseconds, so 1000 of them are whole seconds.
+    while !(period_ns * times).is_multiple_of(SECOND) && times < 1000 {
+        times += 1;
+    }
+    let quota = count.saturating_mul(times).min(MAX_INTEGER);
+    format!("\"{name}\";q={quota};w={}", period_ns * times / SECOND)
+}
+
+/// What a structured-field string holds without escapes (RFC 9651 section 3.3.3).
+pub(super) fn is_name_byte(b: u8) -> bool {
+    matches!(b, b' '..=b'~') && b != b'"' && b != b'\\'
+}
+
+/// A value of RateLimit, made without the formatting machinery.
 pub(super) struct Field {
     bytes: [u8; MAX_NAME + 64],
     len: usize,
@@ -45,3 +63,9 @@ impl Field {
 
 /// The longest name of a policy, in bytes.
 pub(super) const MAX_NAME: usize = 64;
+
+/// The largest integer of a structured field (RFC 9651 section 3.3.1).
+const MAX_INTEGER: u64 = 999_999_999_999_999;
+
+/// In nanoseconds.
+pub(super) const SECOND: u64 = 1_000_000_000;

@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Head;
 
-use super::rate_field::{Field, MAX_NAME};
+use super::rate_field::{is_name_byte, policy, Field, MAX_NAME, SECOND};
 use super::rate_key::{LimitKey, LimitKeys};
 use super::Build;
 use crate::config::units::Rate;
@@ -232,26 +232,6 @@ impl Filter for RateLimit {
         Verdict::Next
     }
 }
-
-/// `"name";q=100;w=1`. Windows are whole seconds: a shorter one is counted as often as it takes.
-fn policy(name: &str, count: u64, period_ns: u64) -> String {
-    let mut times = 1;
-    // Periods are whole milliseconds, so 1000 of them are whole seconds.
-    while !(period_ns * times).is_multiple_of(SECOND) && times < 1000 {
-        times += 1;
-    }
-    let quota = count.saturating_mul(times).min(MAX_INTEGER);
-    format!("\"{name}\";q={quota};w={}", period_ns * times / SECOND)
-}
-
-/// What a structured-field string holds without escapes (RFC 9651 section 3.3.3).
-fn is_name_byte(b: u8) -> bool {
-    matches!(b, b' '..=b'~') && b != b'"' && b != b'\\'
-}
-
-const SECOND: u64 = 1_000_000_000;
-/// The largest integer of a structured field (RFC 9651 section 3.3.1).
-const MAX_INTEGER: u64 = 999_999_999_999_999;
 
 #[cfg(test)]
 #[path = "rate_limit_tests.rs"]
