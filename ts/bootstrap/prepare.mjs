@@ -80,10 +80,18 @@ function packages() {
     ([path, { version, optional }]) => path === '' || optional || there[path]?.version === version,
   );
   if (isThere) return false;
-  say('installing packages (npm ci) …');
+  say('installing packages (npm install) …');
   const npm = process.env.npm_execpath;
   const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  must(command, [...first, 'ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
+  must(command, [
+    ...first,
+    'install',
+    '--no-save',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+  ]);
   return true;
 }
 
