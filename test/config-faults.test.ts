@@ -90,7 +90,7 @@ test('aliases, and paths through them, work', async (t) => {
   const lines = (await report(path)).split('\n');
 
   assert.match(lines[1] ?? '', /^ {2}2:50 .*listeners\[0\]\.health/);
-  assert.match(lines[2] ?? '', /^ {2}3:54 .*listeners\[[12]\]\.limits\.head/);
+  assert.match(lines[2] ?? '', /^ {2}3:56 .*listeners\[[12]\]\.limits\.head/);
 });
 
 test('variables are filled in, take the type of their text, and are missed', async (t) => {

@@ -15,10 +15,16 @@ import type { Log } from './log.js';
 
 /** Obeys signals from now on, for as long as the process lives. */
 export function supervise(gateway: Gateway, log: Log): void {
-  let stopping = false;
+  let stoppingSince: number | undefined;
   const stop = (signal: 'SIGTERM' | 'SIGINT'): void => {
-    if (stopping) process.exit(128 + constants.signals[signal]);
-    stopping = true;
+    const now = performance.now();
+    if (stoppingSince !== undefined) {
+      if (now - stoppingSince < ECHO_MS) return;
+      // First the core: Node's exit waits for the thread that waits for the requests.
+      void gateway.close(0);
+      process.exit(128 + constants.signals[signal]);
+    }
+    stoppingSince = now;
     const hint = signal === 'SIGINT' ? '; Ctrl-C again to stop at once' : '';
     log.info({ signal, drain_timeout_ms: gateway.drainTimeoutMs }, `finishing what is in flight${hint}`);
     gateway.close().then(
@@ -42,3 +48,6 @@ export function supervise(gateway: Gateway, log: Log): void {
   // A listener here also stops Node from opening its inspector on this signal.
   process.on('SIGUSR1', () => gateway.reopenLogs());
 }
+
+/** One Ctrl-C under `npm start` comes twice: from the terminal, and passed on by npm. */
+const ECHO_MS = 300;

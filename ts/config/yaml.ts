@@ -18,6 +18,7 @@ import {
   type ParsedNode,
   parseDocument,
   Scalar,
+  visit,
 } from 'yaml';
 import type { Step } from './path.js';
 
@@ -65,7 +66,7 @@ export function readPlaced(text: string): Placed {
     try {
       value = document.toJS({ maxAliasCount: MAX_ALIASES });
     } catch (error) {
-      blemishes.push({ line: 1, column: 1, why: plain((error as Error).message) });
+      blemishes.push({ ...at(firstBadAlias(document)), why: plain((error as Error).message) });
     }
   }
   return {
@@ -80,6 +81,21 @@ export function readPlaced(text: string): Placed {
       return isScalar(node) && (node.type === Scalar.QUOTE_DOUBLE || node.type === Scalar.QUOTE_SINGLE);
     },
   };
+}
+
+/** The offset of the first alias that means nothing; else of the first, for together they mean too much. */
+function firstBadAlias(document: Document.Parsed): number {
+  let first: number | undefined;
+  let unset: number | undefined;
+  visit(document, {
+    Alias(_key, alias) {
+      first ??= start(alias);
+      if (alias.resolve(document) !== undefined) return undefined;
+      unset = start(alias);
+      return visit.BREAK;
+    },
+  });
+  return unset ?? first ?? 0;
 }
 
 /** The offset of what `path` names, or of the nearest thing above it that is there. */

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::{env, fs, io};
 
 mod new_filter;
+mod page;
 mod reference;
 mod schema;
 mod typescript;

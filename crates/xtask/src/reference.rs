@@ -2,7 +2,6 @@
 //!
 //! Everything comes from the schema, and from the header of each filter's file.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{fs, io};
@@ -10,7 +9,8 @@ use std::{fs, io};
 use gateway_core::filters::NAMES;
 use serde_json::Value;
 
-use crate::schema::{alternatives, choices, definitions, keys, kind, link, resolve, text};
+use crate::page::{capital, flow, link_free, uses, Page};
+use crate::schema::{definitions, text};
 
 /// The header of each filter's file, by the filter's name.
 pub fn headers(root: &Path) -> io::Result<Vec<(&'static str, String)>> {
@@ -28,260 +28,51 @@ pub fn headers(root: &Path) -> io::Result<Vec<(&'static str, String)>> {
 
 /// The keys of the config, a section for each object.
 pub fn config(schema: &Value) -> String {
-    let mut out = format!(
-        "{MARK}\n\n# Config\n\nYAML, JSON or TypeScript. Every key that is not listed here is a fault, and all faults \
-         of a config are reported at once. Filters have [a page of their own](filters.md).\n"
+    let mut page = Page::new(
+        schema,
+        "# Config\n\nYAML, JSON or TypeScript. Every key that is not listed here is a fault, and all faults of a \
+         config are reported at once. Filters have [a page of their own](filters.md).\n",
     );
-    let mut values = BTreeSet::new();
-    let mut open = vec![("the whole file".to_owned(), schema)];
-    let mut at = 0;
-    while let Some((path, object)) = open.get(at).cloned() {
-        section(&mut out, schema, &path, object, &mut values, &mut open);
-        at += 1;
-    }
-    out.push_str("\n## Values\n");
-    for name in values {
-        let definition = &definitions(schema)[&name];
+    page.open(String::new(), schema);
+    while let Some((path, object)) = page.next() {
+        let title = match path.as_str() {
+            "" => "The whole file".to_owned(),
+            path => format!("`{path}`"),
+        };
         // Writing to a text does not fail.
-        let _ = write!(out, "\n### {name}\n\n{}\n", flow(text(definition)));
-        let words = choices(definition).unwrap_or_default();
-        if !words.is_empty() {
-            out.push('\n');
-        }
-        for (word, meaning) in words {
-            let _ = writeln!(
-                out,
-                "- `{}`: {}",
-                word.as_str().unwrap_or_default(),
-                flow(meaning)
-            );
-        }
+        let _ = write!(page.out, "\n## {title}\n\n{}\n", flow(text(object)));
+        page.table(object, &path);
     }
-    out
+    page.explain("## Values", |_| false);
+    page.out
 }
 
 /// A section for each filter: what it does, from its file's header, and its keys.
 pub fn filters(schema: &Value, headers: &[(&str, String)]) -> String {
-    let mut out = format!(
-        "{MARK}\n\n# Filters\n\nRequests pass a route's `filters` in their order, responses in reverse. `use` names \
-         the filter; the other keys are its own. Values such as `30s` are described [with the config](config.md#values).\n"
+    let mut page = Page::new(
+        schema,
+        "# Filters\n\nRequests pass a route's `filters` in their order, responses in reverse. `use` names the filter; \
+         the other keys are its own.\n",
     );
     for (name, header) in headers {
         let (summary, rest) = header.split_once('\n').unwrap_or((header, ""));
         let summary = summary.split_once(": ").map_or(summary, |(_, text)| text);
-        let _ = write!(out, "\n## {name}\n\n{}\n\n", capital(summary));
+        let _ = write!(page.out, "\n## {name}\n\n{}\n\n", capital(summary));
         for (word, says) in labelled(rest) {
-            let _ = writeln!(out, "- **{word}**: {}", link_free(&says));
+            let _ = writeln!(page.out, "- **{word}**: {}", link_free(&says));
         }
-        let definition = definitions(schema).values().find(|s| uses(s, name));
-        if let Some(definition) = definition {
-            let mut nested = vec![(String::new(), definition)];
-            let mut at = 0;
-            while let Some((path, object)) = nested.get(at).cloned() {
-                if !path.is_empty() {
-                    let _ = write!(out, "\n`{path}`: {}\n", flow(text(object)));
-                }
-                let mut values = BTreeSet::new();
-                let from = nested.len();
-                table(
-                    &mut out,
-                    schema,
-                    object,
-                    "config.md",
-                    &mut values,
-                    &path,
-                    &mut nested,
-                );
-                // An object that is used by several keys is described once.
-                let mut seen: Vec<*const Value> = nested[..from]
-                    .iter()
-                    .map(|(_, s)| std::ptr::from_ref(*s))
-                    .collect();
-                let mut kept = nested.split_off(from);
-                kept.retain(|(_, s)| {
-                    let new = !seen.contains(&std::ptr::from_ref(*s));
-                    seen.push(*s);
-                    new
-                });
-                nested.extend(kept);
-                at += 1;
+        if let Some(definition) = definitions(schema).values().find(|s| uses(s, name)) {
+            page.open(String::new(), definition);
+        }
+        while let Some((path, object)) = page.next() {
+            if !path.is_empty() {
+                let _ = write!(page.out, "\n`{path}`: {}\n", flow(text(object)));
             }
+            page.table(object, &path);
         }
     }
-    out
-}
-
-fn section<'a>(
-    out: &mut String,
-    root: &'a Value,
-    path: &str,
-    object: &'a Value,
-    values: &mut BTreeSet<String>,
-    open: &mut Vec<(String, &'a Value)>,
-) {
-    let (title, inside) = if path.starts_with("the ") {
-        (path.to_owned(), "")
-    } else {
-        (format!("`{path}`"), path)
-    };
-    let _ = write!(out, "\n## {}\n\n{}\n", capital(&title), flow(text(object)));
-    table(out, root, object, "", values, inside, open);
-}
-
-/// A row for each key. `open` takes the objects that need a table of their own, `values` the names of
-/// values that need an explanation; `page` is where that is found.
-fn table<'a>(
-    out: &mut String,
-    root: &'a Value,
-    object: &'a Value,
-    page: &str,
-    values: &mut BTreeSet<String>,
-    path: &str,
-    open: &mut Vec<(String, &'a Value)>,
-) {
-    let rows: Vec<_> = keys(object)
-        .into_iter()
-        .filter(|(key, ..)| *key != "use")
-        .collect();
-    if rows.is_empty() {
-        return;
-    }
-    out.push_str("\n| key | value | default | what it is |\n| --- | --- | --- | --- |\n");
-    for (key, value, required) in rows {
-        let inside = if path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{path}.{key}")
-        };
-        let kind = value_of(root, value, page, values, &inside, open);
-        let (what, said) = split_default(text(value));
-        let what = if what.is_empty() {
-            text(resolve(root, value))
-        } else {
-            &what
-        };
-        let default = match (required, default(value), said) {
-            (true, ..) => "required".to_owned(),
-            (_, Some(json), _) => json,
-            (_, None, Some(said)) => said,
-            (_, None, None) => "none".to_owned(),
-        };
-        let _ = writeln!(
-            out,
-            "| `{key}` | {} | {} | {} |",
-            cell(&kind),
-            cell(&default),
-            cell(&flow(what))
-        );
-    }
-}
-
-fn value_of<'a>(
-    root: &'a Value,
-    schema: &'a Value,
-    page: &str,
-    values: &mut BTreeSet<String>,
-    path: &str,
-    open: &mut Vec<(String, &'a Value)>,
-) -> String {
-    let there = resolve(root, schema);
-    if there
-        .get("oneOf")
-        .and_then(|any| any.get(0))
-        .is_some_and(|s| uses(resolve(root, s), ""))
-    {
-        return "[filter](filters.md)".to_owned();
-    }
-    if there.get("properties").is_some() {
-        open.push((path.to_owned(), there));
-        return "object".to_owned();
-    }
-    if let Some(name) = link(schema) {
-        if choices(there).is_some() || kind(there) == Some("string") {
-            values.insert(name.to_owned());
-            return format!("[{name}]({page}#{})", name.to_lowercase());
-        }
-    }
-    if let Some(word) = there.get("const") {
-        return format!(
-            "`{}`",
-            word.as_str()
-                .map_or_else(|| word.to_string(), str::to_owned)
-        );
-    }
-    if let Some(words) = choices(there) {
-        let words: Vec<String> = words
-            .iter()
-            .map(|(w, _)| format!("`{}`", w.as_str().unwrap_or_default()))
-            .collect();
-        return words.join(" or ");
-    }
-    if let Some(any) = alternatives(there) {
-        let any: Vec<String> = any
-            .into_iter()
-            .map(|s| value_of(root, s, page, values, path, open))
-            .collect();
-        return any.join(" or ");
-    }
-    match kind(there) {
-        Some("string") => "text".to_owned(),
-        Some("boolean") => "`true` or `false`".to_owned(),
-        Some("integer") => match (there.get("minimum"), there.get("maximum")) {
-            (Some(least), Some(most)) => format!("whole number, {least} to {most}"),
-            _ => "whole number".to_owned(),
-        },
-        Some("number") => "number".to_owned(),
-        Some("array") => match there.get("items") {
-            Some(item) => format!(
-                "list of {}",
-                value_of(root, item, page, values, &format!("{path}[]"), open)
-            ),
-            None => "list".to_owned(),
-        },
-        Some("object") => match there.get("additionalProperties").filter(|s| s.is_object()) {
-            Some(item) => format!(
-                "names, each with {}",
-                value_of(root, item, page, values, path, open)
-            ),
-            None => "object".to_owned(),
-        },
-        _ => "any value".to_owned(),
-    }
-}
-
-/// The default as it would be written; none where the text says it better.
-fn default(schema: &Value) -> Option<String> {
-    match schema.get("default")? {
-        Value::Null => None,
-        Value::Object(_) => Some("see there".to_owned()),
-        Value::Array(items) if items.is_empty() => None,
-        Value::String(text) => Some(format!("`{text}`")),
-        other => Some(format!("`{other}`")),
-    }
-    .filter(|said| {
-        said != "see there" || !schema["default"].as_object().is_some_and(|m| m.is_empty())
-    })
-}
-
-/// `What it is. Default: none.` as its two halves; the word `Required.` is left out.
-fn split_default(text: &str) -> (String, Option<String>) {
-    let text = flow(text);
-    let text = text.trim_end().trim_end_matches(" Required.");
-    match text.rsplit_once("Default: ") {
-        Some((what, said)) => (
-            what.trim().to_owned(),
-            Some(said.trim_end_matches('.').to_owned()),
-        ),
-        None => (text.to_owned(), None),
-    }
-}
-
-/// True if `schema` is the config of the filter `name`; of any filter for no name.
-fn uses(schema: &Value, name: &str) -> bool {
-    let word = schema
-        .get("properties")
-        .and_then(|p| p.get("use")?.get("const")?.as_str());
-    word.is_some_and(|word| name.is_empty() || word == name)
+    page.explain("## Values", |name| NAMES.contains(&name));
+    page.out
 }
 
 /// `Config: ...` and its continuations, as pairs.
@@ -303,33 +94,17 @@ fn labelled(header: &str) -> Vec<(String, String)> {
     pairs
 }
 
-/// One line.
-fn flow(text: &str) -> String {
-    link_free(&text.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-/// Links of Rust's documentation are plain words here.
-fn link_free(text: &str) -> String {
-    text.replace("[`", "`").replace("`]", "`")
-}
-
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|")
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
-}
-
-const MARK: &str = "<!-- Generated by `npm run gen` from the sources. Do not edit. -->";
 const LABELS: [&str; 6] = ["Config", "Reads", "Asks", "Replies", "Fails", "Source"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pages() -> [String; 2] {
+        let schema = crate::schema::of_config();
+        let headers = headers(&crate::root()).expect("the filters' sources");
+        [config(&schema), filters(&schema, &headers)]
+    }
 
     #[test]
     fn a_header_is_taken_apart() {
@@ -340,9 +115,7 @@ mod tests {
 
     #[test]
     fn every_filter_has_its_section_with_all_labels() {
-        let root = crate::root();
-        let schema = crate::schema::of_config();
-        let page = filters(&schema, &headers(&root).expect("the filters' sources"));
+        let [_, page] = pages();
         for name in NAMES {
             let (_, section) = page.split_once(&format!("\n## {name}\n")).expect(name);
             let section = section.split("\n## ").next().unwrap_or_default();
@@ -356,11 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn every_key_has_its_words() {
-        for page in [config(&crate::schema::of_config())] {
-            let rows = page.lines().filter(|line| line.starts_with("| `"));
-            for row in rows {
-                assert!(!row.ends_with("|  |"), "{row}");
+    fn every_key_says_what_it_is_and_every_link_leads_somewhere() {
+        for page in pages() {
+            for row in page.lines().filter(|line| line.starts_with("| `")) {
+                let cells: Vec<&str> = row.split(" | ").map(str::trim).collect();
+                let all = cells.len() >= 4 && cells.iter().all(|cell| !matches!(*cell, "" | "|"));
+                assert!(all, "{row}");
+            }
+            for link in page.split("](#").skip(1) {
+                let anchor = link.split(')').next().unwrap_or_default();
+                let leads =
+                    |line: &str| line.trim_start_matches('#').trim().to_lowercase() == anchor;
+                let headings = page.lines().filter(|line| line.starts_with('#'));
+                assert!(headings.into_iter().any(leads), "{anchor}");
             }
         }
     }

@@ -99,6 +99,13 @@ pub fn keys(schema: &Value) -> Vec<(&str, &Value, bool)> {
     keys
 }
 
+/// What the values of an object with names of the user's own are; none if any value will do.
+pub fn values_of_map(schema: &Value) -> Option<&Value> {
+    let patterns = schema.get("patternProperties").and_then(Value::as_object);
+    let of_pattern = patterns.and_then(|all| all.values().next());
+    of_pattern.or_else(|| schema.get("additionalProperties").filter(|s| s.is_object()))
+}
+
 /// The description, or nothing.
 pub fn text(schema: &Value) -> &str {
     schema

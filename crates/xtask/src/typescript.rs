@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::schema::{alternatives, choices, definitions, keys, kind, link, text};
+use crate::schema::{alternatives, choices, definitions, keys, kind, link, text, values_of_map};
 
 /// A module with a type for the config and for each part of it.
 pub fn types(schema: &Value) -> String {
@@ -68,11 +68,8 @@ fn type_of(schema: &Value, indent: &str) -> String {
         }
         Some("object") if schema.get("properties").is_some() => object(schema, indent),
         Some("object") => {
-            let values = schema.get("additionalProperties").filter(|s| s.is_object());
-            format!(
-                "Record<string, {}>",
-                values.map_or("unknown".to_owned(), |s| type_of(s, indent))
-            )
+            let values = values_of_map(schema).map_or("unknown".to_owned(), |s| type_of(s, indent));
+            format!("Record<string, {values}>")
         }
         _ => "unknown".to_owned(),
     }
@@ -102,7 +99,11 @@ fn doc(out: &mut String, indent: &str, text: &str, default: Option<&Value>) {
         .lines()
         .map(|line| line.replace("*/", "*\u{200b}/"))
         .collect();
-    if let Some(default) = default.filter(|d| !d.is_null() && !is_bare(d)) {
+    // Said in words already, or an object whose keys say theirs.
+    let said = text.contains("Default: ");
+    if let Some(default) =
+        default.filter(|d| !said && !d.is_null() && !d.is_object() && !d.is_array())
+    {
         lines.push(format!("@default {default}"));
     }
     let _ = match &lines[..] {
@@ -120,12 +121,6 @@ fn doc(out: &mut String, indent: &str, text: &str, default: Option<&Value>) {
             )
         }
     };
-}
-
-/// An empty list or object is what a key that is left out means anyway.
-fn is_bare(value: &Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty)
-        || value.as_object().is_some_and(|map| map.is_empty())
 }
 
 fn union(mut parts: Vec<String>) -> String {
@@ -185,6 +180,10 @@ mod tests {
             (
                 json!({ "type": "object", "additionalProperties": { "type": "string" } }),
                 "Record<string, string>",
+            ),
+            (
+                json!({ "type": "object", "patternProperties": { "^x": { "type": "boolean" } } }),
+                "Record<string, boolean>",
             ),
             (json!(true), "unknown"),
             (

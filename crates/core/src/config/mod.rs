@@ -9,12 +9,14 @@
 
 pub mod access_log;
 pub mod check;
+pub mod cidr;
 pub mod fault;
 pub mod listener;
 pub mod object;
 mod parse;
 pub mod route;
 pub mod text;
+mod twins;
 pub mod units;
 pub mod upstream;
 mod walk;
@@ -32,13 +34,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use self::text::{File, Whole};
 
 pub use self::access_log::{AccessLog, Format, Sink};
+pub use self::cidr::Cidr;
 pub use self::fault::{Fault, Why};
 pub use self::listener::{Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 pub use self::object::object;
 pub use self::parse::{parse, MAX_TEXT};
 pub use self::route::{EscapedSlash, RawFilter, Route, Share, To};
 pub use self::text::{Bind, Name};
-pub use self::units::{Cidr, Duration, Rate, Size};
+pub use self::units::{Duration, Rate, Size};
 pub use self::upstream::{
     Address, Balance, Endpoint, HashKey, Keepalive, Upstream, UpstreamTimeouts,
 };
