@@ -8,10 +8,7 @@ export interface Config {
   $schema?: string;
   /** A line about each request. Default: none. */
   access_log?: AccessLog;
-  /**
-   * The listener for operators: metrics, health, the config in force. `off` for none.
-   * @default {"allow_hosts":[],"bind":"127.0.0.1:9901"}
-   */
+  /** The listener for operators: metrics, health, the config in force. `off` for none. */
   admin?: Admin;
   /**
    * How long requests in flight may take to finish when the gateway stops.
@@ -199,17 +196,11 @@ export interface Listener {
    * @default false
    */
   health?: boolean;
-  /**
-   * How much a client may send.
-   * @default {"connections":65536,"fields":100,"head":"32KiB","requests_per_connection":0,"uri":"8KiB"}
-   */
+  /** How much a client may send. */
   limits?: ListenerLimits;
   /** The PROXY protocol, version 1 or 2, from peers that are listed. */
   proxy_protocol?: ProxyProtocol;
-  /**
-   * How long a client may take.
-   * @default {"head":"10s","idle":"1m","stall":"30s","tunnel":"1h"}
-   */
+  /** How long a client may take. */
   timeouts?: ListenerTimeouts;
 }
 
@@ -269,7 +260,7 @@ export interface ListenerTimeouts {
 /** Which requests a route wants. What is left out matches everything; all that is there must match. */
 export interface Match {
   /** What header fields must say. Default: nothing. */
-  headers?: Record<string, unknown>;
+  headers?: Record<string, Want>;
   /** One of these hosts, whatever the port. Default: every host. */
   host?: Host | Host[];
   /** One of these methods. Default: every method. */
@@ -310,20 +301,14 @@ export interface RateLimitFilter {
    * `rate` allows in one second, at least 1.
    */
   burst?: number;
-  /**
-   * Whether responses say what is left. Default: true.
-   * @default true
-   */
+  /** Whether responses say what is left. Default: true. */
   headers?: boolean;
   /**
    * What is counted apart: `client_ip` (IPv6 by its /64), `header:NAME` (requests without it
    * count together), `route`, or a list of these. Default: `client_ip`.
    */
   key?: LimitKey | LimitKey[];
-  /**
-   * The most keys that are remembered, 16 bytes each; rounded up to a multiple of 8. Default: 65536.
-   * @default 65536
-   */
+  /** The most keys that are remembered, 16 bytes each; rounded up to a multiple of 8. Default: 65536. */
   max_keys?: number;
   /** Who counts together. Default: `process`. */
   scope?: RateLimitScope;
@@ -338,20 +323,11 @@ export type RateLimitScope = 'process';
 /** Names every request, and passes on or begins its trace. */
 export interface RequestIdFilter {
   use: 'request_id';
-  /**
-   * The field that carries the identifier. Default: `x-request-id`.
-   * @default "x-request-id"
-   */
+  /** The field that carries the identifier. Default: `x-request-id`. */
   header?: string;
-  /**
-   * Whether the response carries it too. Default: true.
-   * @default true
-   */
+  /** Whether the response carries it too. Default: true. */
   response?: boolean;
-  /**
-   * Whether a valid identifier that a request brings is kept. Default: false.
-   * @default false
-   */
+  /** Whether a valid identifier that a request brings is kept. Default: false. */
   trust?: boolean;
 }
 
@@ -366,10 +342,7 @@ export interface RespondFilter {
   headers?: Record<string, string>;
   /** The body as a value, sent as `application/json`. Default: none. */
   json?: unknown;
-  /**
-   * The status, 200 to 599. Default: 200.
-   * @default 200
-   */
+  /** The status, 200 to 599. Default: 200. */
   status?: number;
 }
 
@@ -406,10 +379,7 @@ export interface Route {
   filters?: Filter[];
   /** The listeners whose requests it takes. Default: all. */
   listeners?: Name[];
-  /**
-   * The requests it wants. Default: all.
-   * @default {"headers":{},"host":[],"method":[],"path":[],"query":{}}
-   */
+  /** The requests it wants. Default: all. */
   match?: Match;
   /**
    * The upstream that requests go to, or several with their shares. Only a route with a filter
@@ -457,20 +427,14 @@ export interface Upstream {
   balance?: Balance;
   /** What `maglev` hashes, so that equal keys go to the same endpoint. */
   hash_key?: HashKey;
-  /**
-   * How connections are kept for later requests.
-   * @default {"connections":128,"idle":"1m","lifetime":"1h","requests":0}
-   */
+  /** How connections are kept for later requests. */
   keepalive?: Keepalive;
   /**
    * How long an endpoint that refused a connection is passed over.
    * @default "1s"
    */
   rest?: Duration;
-  /**
-   * How long the upstream may take.
-   * @default {"connect":"5s","response":"15s","stall":"30s"}
-   */
+  /** How long the upstream may take. */
   timeouts?: UpstreamTimeouts;
 }
 

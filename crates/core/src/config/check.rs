@@ -16,7 +16,7 @@ use super::walk::child;
 use super::{Admin, Config, Listener};
 use crate::filters::{self, Build};
 use crate::route::pattern::Path;
-use crate::route::{Listeners, MAX_LISTENERS};
+use crate::route::MAX_LISTENERS;
 
 /// The lists of a config as far as they could be read.
 pub(super) struct Read<'a> {
