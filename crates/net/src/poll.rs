@@ -208,6 +208,11 @@ pub(crate) fn listen(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
     if address.is_ipv6() {
         option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     }
+    let buffers = tuned(&counts::BUFFERS) as libc::c_int;
+    if buffers > 0 {
+        option(&fd, libc::SOL_SOCKET, libc::SO_SNDBUF, buffers)?;
+        option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUF, buffers)?;
+    }
     let (storage, len) = to_sockaddr(&address);
     // SAFETY: the storage outlives the calls and is as long as said.
     unsafe {
@@ -511,6 +516,28 @@ pub mod counts {
     pub static CTL: AtomicU64 = AtomicU64::new(0);
     /// Accepts.
     pub static ACCEPT: AtomicU64 = AtomicU64::new(0);
+    /// Bytes of one receive, for gateways that start from now on: at one, every reader is resumed
+    /// at every byte. 0 leaves the default.
+    pub static PIECE: AtomicU64 = AtomicU64::new(0);
+    /// Bytes of the send and receive buffers of accepted connections, as the system rounds them;
+    /// 0 leaves the system's.
+    pub static BUFFERS: AtomicU64 = AtomicU64::new(0);
+}
+
+/// Bytes that one receive asks for.
+pub(crate) fn piece() -> usize {
+    match tuned(&counts::PIECE) {
+        0 => RECEIVE,
+        n => n as usize,
+    }
+}
+
+fn tuned(setting: &std::sync::atomic::AtomicU64) -> u64 {
+    if cfg!(feature = "count") {
+        setting.load(std::sync::atomic::Ordering::Relaxed)
+    } else {
+        0
+    }
 }
 
 #[inline]
@@ -520,5 +547,7 @@ fn count(counter: &std::sync::atomic::AtomicU64) {
     }
 }
 
+/// Bytes of one receive.
+const RECEIVE: usize = 64 << 10;
 /// Events taken at one wait.
 const EVENTS: usize = 512;

@@ -101,7 +101,7 @@ impl Shard {
             turns: Turns::default(),
             snapshot: Rc::new(snapshot),
             listeners: Vec::new(),
-            scratch: vec![0; SCRATCH],
+            scratch: vec![0; poll::piece()],
             counters,
             lines,
             mailbox,
@@ -221,8 +221,8 @@ impl Shard {
     #[cold]
     fn rescue(&mut self, i: u32) {
         gateway_core::metrics::bump(&self.counters.panics, 1);
-        if self.scratch.len() != SCRATCH {
-            self.scratch = vec![0; SCRATCH];
+        if self.scratch.is_empty() {
+            self.scratch = vec![0; poll::piece()];
         }
         let (client, responding) = self.driving.take().unwrap_or((i, true));
         if !responding {
@@ -387,8 +387,6 @@ enum Pass {
 
 pub(crate) use env;
 
-/// Bytes of one receive.
-const SCRATCH: usize = 64 << 10;
 /// Transactions kept for later.
 const KEPT_TXNS: usize = 1024;
 /// What a request gets in which a bug was caught.

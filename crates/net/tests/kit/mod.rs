@@ -1,0 +1,14 @@
+//! Parts of the tests that go through sockets: a gateway from a config, an origin that does what a
+//! test says, and a client that sends bytes as they are. Every wait has a bound; ports are 0.
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
+
+mod client;
+mod edge;
+mod origin;
+
+pub use client::{field, Client, Response};
+pub use edge::{config_to, Edge};
+pub use origin::{Origin, Peer, Request};
+
+/// No wait of a test is longer.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
