@@ -303,8 +303,13 @@ impl Run {
     }
 
     /// Takes what the request wants from outside.
-    pub fn drain_effects(&mut self) -> std::vec::Drain<'_, Effect> {
+    pub fn drain_effects(&mut self) -> impl Iterator<Item = Effect> + '_ {
         self.acts.effects.drain(..)
+    }
+
+    /// Takes the first of what the request wants from outside: carrying it out may bring more.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.acts.effects.pop_front()
     }
 
     /// True if there is something to drain.

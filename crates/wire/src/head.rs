@@ -12,7 +12,7 @@
 //! Bounds: [`MAX_BYTES`] of text and [`MAX_FIELDS`] fields, patches included.
 
 use crate::method::{Method, Version};
-use crate::name::Name;
+use crate::name::{Name, Names};
 use crate::path::{normalise, valid_query};
 use crate::span::Span;
 use crate::status;
@@ -97,21 +97,26 @@ impl Head {
 
     /// Empties the head for its next use. Memory is kept up to [`KEPT`] bytes.
     pub fn clear(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let mut fields = std::mem::take(&mut self.fields);
-        bytes.clear();
-        fields.clear();
-        if bytes.capacity() > KEPT {
-            bytes = Vec::new();
+        // Cleared where it lies: a head is emptied several times a request.
+        self.bytes.clear();
+        self.fields.clear();
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
         }
-        if fields.capacity() * size_of::<Field>() > KEPT {
-            fields = Vec::new();
+        if self.fields.capacity() * size_of::<Field>() > KEPT {
+            self.fields = Vec::new();
         }
-        *self = Self {
-            bytes,
-            fields,
-            ..Self::default()
-        };
+        self.known = 0;
+        self.method = Method::default();
+        self.version = Version::default();
+        self.status = 0;
+        self.escaped_slash = false;
+        self.method_text = Span::default();
+        self.target = Span::default();
+        self.path_len = 0;
+        self.authority = Span::default();
+        self.host_len = 0;
+        self.reason = Span::default();
     }
 
     /// Begins a request that this program makes itself. `authority` may be empty (HTTP/1.0).
@@ -353,18 +358,60 @@ impl Head {
         name != Name::Other && self.forget(name, b"", self.fields.len())
     }
 
+    /// Removes all fields whose name is in `names`.
+    pub fn remove_names(&mut self, names: Names) {
+        if self.known & names.0 == 0 {
+            return;
+        }
+        for field in &mut self.fields {
+            field.gone |= field.id.bit() & names.0 != 0;
+        }
+        self.known &= !names.0;
+    }
+
+    /// [`Head::set_known`] with the bytes of `value`, a span of this head.
+    pub fn set_known_to(&mut self, name: Name, value: Span) -> Result<(), BadField> {
+        if name == Name::Other {
+            return Err(BadField::Name);
+        }
+        let (text, before) = (name.as_str().as_bytes(), self.fields.len());
+        self.admit(name, text.len() + value.len as usize)?;
+        if !valid_value(self.slice(value)) {
+            return Err(BadField::Value);
+        }
+        let name_span = self.append(text);
+        self.bytes.extend_from_slice(b": ");
+        let start = self.bytes.len();
+        self.bytes
+            .extend_from_within(value.start as usize..value.end());
+        let value = Span::new(start, self.bytes.len());
+        self.end_line(name, name_span, value);
+        self.forget(name, b"", before);
+        Ok(())
+    }
+
+    /// Where [`Head::authority`] lies.
+    pub fn authority_span(&self) -> Span {
+        self.authority
+    }
+
     fn push(&mut self, id: Name, name: &[u8], value: &[u8]) -> Result<(), BadField> {
         if !valid_value(value) {
             return Err(BadField::Value);
         }
+        self.admit(id, name.len() + value.len())?;
+        self.push_line(id, name, value);
+        Ok(())
+    }
+
+    fn admit(&self, id: Name, len: usize) -> Result<(), BadField> {
         if id.is_hop_by_hop() {
             return Err(BadField::Reserved);
         }
-        self.room(name.len() + value.len() + 4)?;
+        self.room(len + 4)?;
         if self.fields.len() >= MAX_FIELDS {
             return Err(BadField::TooLarge);
         }
-        self.push_line(id, name, value);
         Ok(())
     }
 
@@ -373,6 +420,10 @@ impl Head {
         let name = self.append(name);
         self.bytes.extend_from_slice(b": ");
         let value = self.append(value);
+        self.end_line(id, name, value);
+    }
+
+    fn end_line(&mut self, id: Name, name: Span, value: Span) {
         self.bytes.extend_from_slice(b"\r\n");
         self.known |= id.bit();
         self.fields.push(Field {

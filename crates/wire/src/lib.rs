@@ -33,10 +33,10 @@ pub mod websocket;
 
 pub use head::{BadField, Head};
 pub use http1::{
-    parse_request, parse_response, Connection, Framing, Limits, Refusal, RequestInfo, ResponseInfo,
-    Scan,
+    parse_request, parse_response, take_request, take_response, Connection, Framing, Limits,
+    Refusal, RequestInfo, ResponseInfo, Scan,
 };
 pub use method::{Method, Version};
-pub use name::Name;
+pub use name::{Name, Names};
 pub use span::Span;
 pub use syntax::{valid_name, valid_value};

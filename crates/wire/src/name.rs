@@ -83,27 +83,28 @@ names! {
     WwwAuthenticate = "WWW-Authenticate",
     XForwardedFor = "X-Forwarded-For",
     XForwardedHost = "X-Forwarded-Host",
+    XForwardedPort = "X-Forwarded-Port",
+    XForwardedPrefix = "X-Forwarded-Prefix",
     XForwardedProto = "X-Forwarded-Proto",
+    XForwardedServer = "X-Forwarded-Server",
+    XOriginalUrl = "X-Original-URL",
     XRealIp = "X-Real-IP",
     XRequestId = "X-Request-Id",
+    XRewriteUrl = "X-Rewrite-URL",
 }
 
 impl Name {
     /// The name spelt `bytes` in any case.
+    #[inline]
     pub fn of(bytes: &[u8]) -> Self {
-        let len = bytes.len();
-        if len == 0 || len > LONGEST {
+        if bytes.len() < 2 {
             return Self::Other;
         }
-        let initial = bytes[0] | 0x20;
-        for &index in &BY_LENGTH[STARTS[len] as usize..STARTS[len + 1] as usize] {
-            let name = Self::ALL[index as usize];
-            let text = name.as_str().as_bytes();
-            if text[0] | 0x20 == initial && text.eq_ignore_ascii_case(bytes) {
-                return name;
-            }
+        let at = slot(bytes);
+        match Self::ALL.get(usize::from(SLOTS[at])) {
+            Some(name) if same(name.as_str().as_bytes(), bytes) => *name,
+            _ => Self::Other,
         }
-        Self::Other
     }
 
     /// Belongs to one connection, frames its messages, or has a place of its own in the head
@@ -112,24 +113,11 @@ impl Name {
     /// Source: RFC 9110 section 7.6.1, RFC 9113 section 3.2.1 (HTTP2-Settings). The two `Proxy-`
     /// authentication fields concern this hop only.
     pub fn is_hop_by_hop(self) -> bool {
-        matches!(
-            self,
-            Self::Connection
-                | Self::ContentLength
-                | Self::Host
-                | Self::Http2Settings
-                | Self::KeepAlive
-                | Self::ProxyAuthenticate
-                | Self::ProxyAuthorization
-                | Self::ProxyConnection
-                | Self::Te
-                | Self::TransferEncoding
-                | Self::Upgrade
-        )
+        self.bit() & HOP_BY_HOP.0 != 0
     }
 
     /// This name's bit in a mask of known names; none for [`Name::Other`].
-    pub(crate) fn bit(self) -> u64 {
+    pub(crate) const fn bit(self) -> u64 {
         if matches!(self, Self::Other) {
             0
         } else {
@@ -138,57 +126,73 @@ impl Name {
     }
 }
 
+/// A set of known names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names(pub(crate) u64);
+
+impl Names {
+    /// The set of `names`, without [`Name::Other`].
+    pub const fn new(names: &[Name]) -> Self {
+        let mut mask = 0;
+        let mut i = 0;
+        while i < names.len() {
+            mask |= names[i].bit();
+            i += 1;
+        }
+        Self(mask)
+    }
+}
+
+const HOP_BY_HOP: Names = Names::new(&[
+    Name::Connection,
+    Name::ContentLength,
+    Name::Host,
+    Name::Http2Settings,
+    Name::KeepAlive,
+    Name::ProxyAuthenticate,
+    Name::ProxyAuthorization,
+    Name::ProxyConnection,
+    Name::Te,
+    Name::TransferEncoding,
+    Name::Upgrade,
+]);
+
 const COUNT: usize = Name::ALL.len();
 const _: () = assert!(COUNT < 64, "one bit each");
 
-const LONGEST: usize = longest();
-/// Indexes into `ALL`, shortest names first.
-static BY_LENGTH: [u8; COUNT] = by_length();
-/// `BY_LENGTH[STARTS[n]..STARTS[n + 1]]` are the names of `n` bytes.
-static STARTS: [u8; LONGEST + 2] = starts();
-
-const fn longest() -> usize {
-    let mut most = 0;
-    let mut i = 0;
-    while i < COUNT {
-        if Name::ALL[i].as_str().len() > most {
-            most = Name::ALL[i].as_str().len();
-        }
-        i += 1;
-    }
-    most
+/// Equal but for the case of letters. Most senders spell a name as it is registered.
+fn same(text: &[u8], bytes: &[u8]) -> bool {
+    text == bytes || text.eq_ignore_ascii_case(bytes)
 }
 
-const fn by_length() -> [u8; COUNT] {
-    let mut order = [0; COUNT];
-    let mut filled = 0;
-    let mut len = 0;
-    while len <= LONGEST {
-        let mut i = 0;
-        while i < COUNT {
-            if Name::ALL[i].as_str().len() == len {
-                order[filled] = i as u8;
-                filled += 1;
-            }
-            i += 1;
-        }
-        len += 1;
-    }
-    order
+/// Where a name is looked up, whatever the case of its letters. No two names share a place, which
+/// `slots` proves when it is compiled.
+const fn slot(name: &[u8]) -> usize {
+    let len = name.len();
+    let (first, second_last, last) = (name[0], name[len - 2], name[len - 1]);
+    let letters = first as u32 & 31 | (second_last as u32 & 31) << 5 | (last as u32 & 31) << 10;
+    let key = letters | (len as u32) << 15;
+    (key.wrapping_mul(FACTOR) >> (32 - BITS)) as usize
 }
 
-const fn starts() -> [u8; LONGEST + 2] {
-    let mut starts = [0; LONGEST + 2];
+/// Chosen by trial, so that no two names meet.
+const FACTOR: u32 = 0x3f17_b80b;
+const BITS: u32 = 8;
+const EMPTY: u8 = u8::MAX;
+/// Indexes into `ALL`.
+static SLOTS: [u8; 1 << BITS] = slots();
+
+const fn slots() -> [u8; 1 << BITS] {
+    let mut places = [EMPTY; 1 << BITS];
     let mut i = 0;
     while i < COUNT {
-        let mut longer = Name::ALL[i].as_str().len() + 1;
-        while longer < LONGEST + 2 {
-            starts[longer] += 1;
-            longer += 1;
-        }
+        let text = Name::ALL[i].as_str().as_bytes();
+        let at = slot(text);
+        assert!(places[at] == EMPTY, "two names meet: choose another factor");
+        places[at] = i as u8;
         i += 1;
     }
-    starts
+    places
 }
 
 #[cfg(test)]

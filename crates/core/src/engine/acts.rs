@@ -2,6 +2,8 @@
 //!
 //! Bounds: [`MAX_ASKS`] asks open at a time, [`MAX_FORWARDS`] of them forwards.
 
+use std::collections::VecDeque;
+
 use crate::body::Bodies;
 use crate::filter::{Ask, AskId, Join};
 
@@ -28,7 +30,7 @@ pub enum Effect {
 pub struct Acts {
     /// Its pipes, taps and limits.
     pub bodies: Bodies,
-    pub(super) effects: Vec<Effect>,
+    pub(super) effects: VecDeque<Effect>,
     pub(super) open: Vec<Open>,
     pub(super) refused: Vec<(AskId, u16)>,
     /// How many were refused, over the whole request.
@@ -61,19 +63,19 @@ impl Acts {
             join,
             forward,
         });
-        self.effects.push(Effect::Start { id, ask, join });
+        self.effects.push_back(Effect::Start { id, ask, join });
         id
     }
 
     pub(crate) fn cancel(&mut self, id: AskId) {
         if let Some(at) = self.open.iter().position(|o| o.id == id) {
             self.open.swap_remove(at);
-            self.effects.push(Effect::Cancel(id));
+            self.effects.push_back(Effect::Cancel(id));
         }
     }
 
     pub(crate) fn wake(&mut self, key: u64) {
-        self.effects.push(Effect::Wake(key));
+        self.effects.push_back(Effect::Wake(key));
     }
 
     pub(super) fn close(&mut self, id: AskId) -> Option<Open> {
@@ -88,7 +90,7 @@ impl Acts {
             if o.join == Join::Detached || of.is_some_and(|filter| o.filter != filter) {
                 return true;
             }
-            effects.push(Effect::Cancel(o.id));
+            effects.push_back(Effect::Cancel(o.id));
             false
         });
     }

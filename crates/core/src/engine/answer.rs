@@ -60,7 +60,7 @@ impl Run {
         let over = matches!(self.phase, Phase::Responded | Phase::Done);
         let unwanted = over || !matches!(verdict, Verdict::Next);
         if open.forward && unwanted && answer == Answer::Response {
-            self.acts.effects.push(Effect::Cancel(open.id));
+            self.acts.effects.push_back(Effect::Cancel(open.id));
         }
         match verdict {
             Verdict::Reply(r) if !over => {
@@ -129,7 +129,7 @@ impl Run {
     /// The gateway answers in the place of the forward that stands.
     pub(super) fn give_up(&mut self) {
         if let Some(id) = self.standing.take() {
-            self.acts.effects.push(Effect::Cancel(id));
+            self.acts.effects.push_back(Effect::Cancel(id));
         }
     }
 

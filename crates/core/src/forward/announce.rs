@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use wire::{Head, Name};
+use wire::{Head, Name, Names};
 
 use crate::filter::Exchange;
 
@@ -21,13 +21,7 @@ pub fn announce(ex: &mut Exchange) {
     if client.trusted_peer {
         keep_trusted(req, client.trusted_hops);
     } else {
-        req.remove_known(Name::XForwardedFor);
-        for name in SPOOFED {
-            req.remove_known(*name);
-        }
-        for name in SPOOFED_OTHER {
-            req.remove(name);
-        }
+        req.remove_names(SPOOFED);
     }
     text.ip(client.peer.ip().to_canonical());
     let put = match req.get(Name::XForwardedFor) {
@@ -42,8 +36,7 @@ pub fn announce(ex: &mut Exchange) {
         let _valid = req.set_known(Name::XForwardedProto, b"http");
     }
     if !client.trusted_peer || req.get(Name::XForwardedHost).is_none() {
-        let host = req.authority().to_vec();
-        let _valid = req.set_known(Name::XForwardedHost, &host);
+        let _valid = req.set_known_to(Name::XForwardedHost, req.authority_span());
     }
 }
 
@@ -107,18 +100,16 @@ impl Text {
     }
 }
 
-const SPOOFED: &[Name] = &[
+/// What only a trusted hop may say, and fields that some frameworks believe.
+const SPOOFED: Names = Names::new(&[
     Name::Forwarded,
-    Name::XRealIp,
-    Name::XForwardedProto,
+    Name::XForwardedFor,
     Name::XForwardedHost,
-];
-
-/// Fields that some upstream frameworks believe.
-const SPOOFED_OTHER: &[&[u8]] = &[
-    b"x-forwarded-prefix",
-    b"x-forwarded-port",
-    b"x-original-url",
-    b"x-rewrite-url",
-    b"x-forwarded-server",
-];
+    Name::XForwardedPort,
+    Name::XForwardedPrefix,
+    Name::XForwardedProto,
+    Name::XForwardedServer,
+    Name::XOriginalUrl,
+    Name::XRealIp,
+    Name::XRewriteUrl,
+]);

@@ -13,7 +13,7 @@ pub(crate) enum Reader {
     Done,
     /// So many bytes are to come.
     Length(u64),
-    Chunked(Box<ChunkReader>),
+    Chunked(ChunkReader),
     UntilClose,
 }
 
@@ -44,7 +44,7 @@ impl Reader {
         match framing {
             Framing::None | Framing::Length(0) => Self::Done,
             Framing::Length(n) => Self::Length(n),
-            Framing::Chunked => Self::Chunked(Box::new(ChunkReader::new(limits))),
+            Framing::Chunked => Self::Chunked(ChunkReader::new(limits)),
             Framing::UntilClose => Self::UntilClose,
         }
     }

@@ -55,23 +55,20 @@ impl Shard {
     /// Carries out effects. Some asks are answered at once; the step that follows is returned.
     fn effects(&mut self, i: u32, t: &mut Txn) -> Option<Step> {
         let mut then = None;
-        while t.run.has_effects() {
-            let effects: Vec<Effect> = t.run.drain_effects().collect();
-            for effect in effects {
-                let step = match effect {
-                    Effect::Start { id, ask, .. } => self.start(i, t, id, ask),
-                    Effect::Cancel(id) => {
-                        self.cancel(i, t, id);
-                        None
-                    }
-                    Effect::Wake(key) => {
-                        self.wake_key(key);
-                        None
-                    }
-                };
-                if let Some(step) = step.filter(|s| *s != Step::Wait) {
-                    then = Some(step);
+        while let Some(effect) = t.run.next_effect() {
+            let step = match effect {
+                Effect::Start { id, ask, .. } => self.start(i, t, id, ask),
+                Effect::Cancel(id) => {
+                    self.cancel(i, t, id);
+                    None
                 }
+                Effect::Wake(key) => {
+                    self.wake_key(key);
+                    None
+                }
+            };
+            if let Some(step) = step.filter(|s| *s != Step::Wait) {
+                then = Some(step);
             }
         }
         then

@@ -58,6 +58,12 @@ impl Shard {
             t.input.append(&self.scratch[..n]);
             return Next::Again;
         }
+        // The common case: the whole head in one receive, parsed where it lies in one pass.
+        let whole = wire::take_request(&self.scratch[..n], &limits, &mut t.run.exchange.request);
+        if let Some((end, info)) = whole {
+            t.input.append(&self.scratch[end..n]);
+            return self.begin(i, t, Ok(info));
+        }
         match t.scan.advance(&self.scratch[..n], &limits) {
             Ok(Some(end)) => {
                 let parsed =

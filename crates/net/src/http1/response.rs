@@ -40,8 +40,17 @@ impl Shard {
         };
         t.flags.up_spoke = true;
         let limits = wire::Limits::default();
-        // The common case: the whole head in one receive, parsed where it lies.
         let held = !t.up_input.is_empty();
+        if !held {
+            // The common case: the whole head in one receive, parsed where it lies in one pass.
+            let method = t.run.exchange.request.method();
+            let response = &mut t.run.exchange.response;
+            let whole = wire::take_response(&self.scratch[..n], method, &limits, response);
+            if let Some((end, info)) = whole.filter(|_| is_final(response.status())) {
+                t.up_rest = (end, n);
+                return self.response_head(i, t, info);
+            }
+        }
         if held {
             t.up_input.append(&self.scratch[..n]);
         }
@@ -83,7 +92,7 @@ impl Shard {
             t.up_scan = wire::Scan::default();
             t.up_at = end;
             let status = t.run.exchange.response.status();
-            if (100..200).contains(&status) && status != 101 {
+            if !is_final(status) {
                 t.interim += (end - at) as u32;
                 if t.interim > INTERIM {
                     return self.forward_failed(i, t, Failure::BadResponse);
@@ -182,6 +191,11 @@ impl Shard {
         }
         Next::Again
     }
+}
+
+/// An interim response is followed by another; a 101 is not.
+fn is_final(status: u16) -> bool {
+    status >= 200 || status == 101
 }
 
 /// A 101 is believed only as the answer to the upgrade that was asked for, to a WebSocket only with

@@ -18,8 +18,8 @@ pub mod write;
 
 pub use chunked::{ChunkReader, Step};
 pub use refusal::Refusal;
-pub use request::{parse_request, RequestInfo};
-pub use response::{parse_response, ResponseInfo};
+pub use request::{parse_request, take_request, RequestInfo};
+pub use response::{parse_response, take_response, ResponseInfo};
 pub use scan::{Limits, Scan};
 pub use write::{chunk_head, write_request, write_response, write_trailers, Connection};
 

@@ -36,23 +36,38 @@ pub struct RequestInfo {
 /// Parses `buf`, exactly one head as found by `Scan`, into `head`. On a refusal `head` is in an
 /// unspecified but safe state.
 pub fn parse_request(buf: &[u8], limits: &Limits, head: &mut Head) -> Result<RequestInfo, Refusal> {
-    head.clear();
     let buf = buf.strip_prefix(b"\r\n").unwrap_or(buf);
+    match parse(buf, limits, head)? {
+        (end, info) if end == buf.len() => Ok(info),
+        _ => Err(refusal::BAD_LINE_END),
+    }
+}
+
+/// Parses the head at the front of `buf` in one pass, and returns its length. `None` says nothing,
+/// whether bytes are missing or wrong: then `Scan` and [`parse_request`] have the verdict. What is
+/// taken here, they take too, and with the same meaning.
+pub fn take_request(buf: &[u8], limits: &Limits, head: &mut Head) -> Option<(usize, RequestInfo)> {
+    parse(buf, limits, head).ok()
+}
+
+fn parse(buf: &[u8], limits: &Limits, head: &mut Head) -> Result<(usize, RequestInfo), Refusal> {
+    head.clear();
     if matches!(buf.first(), Some(b'\r' | b'\n')) {
         return Err(refusal::EMPTY_LINES);
-    }
-    if buf.len() > limits.head {
-        return Err(refusal::HEAD_TOO_LARGE);
     }
     let mut room = [const { MaybeUninit::uninit() }; Limits::MOST_FIELDS];
     let room = &mut room[..limits.fields.min(Limits::MOST_FIELDS)];
     let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(buf, room) {
-        Ok(Status::Complete(end)) if end == buf.len() && buf.ends_with(b"\r\n\r\n") => {}
+    let end = match parsed.parse_with_uninit_headers(buf, room) {
+        Ok(Status::Complete(end)) if buf[..end].ends_with(b"\r\n\r\n") => end,
         Ok(Status::Complete(_)) => return Err(refusal::BAD_LINE_END),
         Ok(Status::Partial) => return Err(refusal::INCOMPLETE),
         Err(error) => return Err(refused(error, buf)),
+    };
+    if end > limits.head {
+        return Err(refusal::HEAD_TOO_LARGE);
     }
+    let buf = &buf[..end];
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
         return Err(refusal::BAD_START_LINE);
     };
@@ -73,7 +88,7 @@ pub fn parse_request(buf: &[u8], limits: &Limits, head: &mut Head) -> Result<Req
     }
     let aside = fields::read(head, buf, parsed.headers, true)?;
     read_target(head, buf, target, &aside)?;
-    info(head, &aside)
+    Ok((end, info(head, &aside)?))
 }
 
 fn info(head: &mut Head, aside: &Aside) -> Result<RequestInfo, Refusal> {

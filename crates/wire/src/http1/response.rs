@@ -35,7 +35,23 @@ pub fn parse_response(
     limits: &Limits,
     head: &mut Head,
 ) -> Result<ResponseInfo, Refusal> {
-    parse(buf, request_method, limits, head).map_err(Refusal::from_upstream)
+    match parse(buf, request_method, limits, head) {
+        Ok((end, info)) if end == buf.len() => Ok(info),
+        Ok(_) => Err(refusal::BAD_LINE_END.from_upstream()),
+        Err(refusal) => Err(refusal.from_upstream()),
+    }
+}
+
+/// Parses the head at the front of `buf` in one pass, and returns its length. `None` says nothing,
+/// whether bytes are missing or wrong: then `Scan` and [`parse_response`] have the verdict. What is
+/// taken here, they take too, and with the same meaning.
+pub fn take_response(
+    buf: &[u8],
+    request_method: Method,
+    limits: &Limits,
+    head: &mut Head,
+) -> Option<(usize, ResponseInfo)> {
+    parse(buf, request_method, limits, head).ok()
 }
 
 fn parse(
@@ -43,24 +59,25 @@ fn parse(
     request_method: Method,
     limits: &Limits,
     head: &mut Head,
-) -> Result<ResponseInfo, Refusal> {
+) -> Result<(usize, ResponseInfo), Refusal> {
     head.clear();
     if !buf.starts_with(b"HTTP/") {
         return Err(refusal::NOT_HTTP);
-    }
-    if buf.len() > limits.head {
-        return Err(refusal::HEAD_TOO_LARGE);
     }
     let mut room = [const { MaybeUninit::uninit() }; Limits::MOST_FIELDS];
     let room = &mut room[..limits.fields.min(Limits::MOST_FIELDS)];
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut parsed, buf, room) {
-        Ok(Status::Complete(end)) if end == buf.len() && buf.ends_with(b"\r\n\r\n") => {}
+    let end = match config.parse_response_with_uninit_headers(&mut parsed, buf, room) {
+        Ok(Status::Complete(end)) if buf[..end].ends_with(b"\r\n\r\n") => end,
         Ok(Status::Complete(_)) => return Err(refusal::BAD_LINE_END),
         Ok(Status::Partial) => return Err(refusal::INCOMPLETE),
         Err(error) => return Err(refused(error)),
+    };
+    if end > limits.head {
+        return Err(refusal::HEAD_TOO_LARGE);
     }
+    let buf = &buf[..end];
     head.bytes.extend_from_slice(buf);
     head.version = if parsed.version == Some(0) {
         Version::Http10
@@ -90,12 +107,13 @@ fn parse(
         _ if aside.chunked => Framing::Chunked,
         _ => aside.length.map_or(Framing::UntilClose, Framing::Length),
     };
-    Ok(ResponseInfo {
+    let info = ResponseInfo {
         framing,
         keep_alive: aside.keeps_alive(head.version) && framing != Framing::UntilClose,
         declared_length: aside.length.filter(|_| declares),
         upgrade: aside.upgrade(head).filter(|_| head.status == 101),
-    })
+    };
+    Ok((end, info))
 }
 
 fn refused(error: httparse::Error) -> Refusal {

@@ -10,6 +10,14 @@ use wire::{forwarded, Connection, Framing, Limits, Method, Refusal, Version};
 pub fn request_law(bytes: &[u8], cuts: &[usize]) {
     let parsed = request(bytes, &[]);
     same_verdict(&parsed, &request(bytes, cuts));
+    let mut head = wire::Head::new();
+    if let Some((len, info)) = wire::take_request(bytes, &Limits::default(), &mut head) {
+        let once = Parsed { len, info, head };
+        let twice = parsed.as_ref().expect("taken at once, so not refused");
+        let twice = twice.as_ref().expect("taken at once, so whole");
+        assert_eq!((once.len, once.info), (twice.len, twice.info));
+        assert_eq!(write(&once), write(twice));
+    }
     let Ok(Some(parsed)) = parsed else { return };
     let sent = write(&parsed);
     assert_lines(&sent);
@@ -46,6 +54,14 @@ fn write(parsed: &Parsed<wire::RequestInfo>) -> Vec<u8> {
 pub fn response_law(bytes: &[u8], method: Method, cuts: &[usize]) {
     let parsed = response(bytes, method, &[]);
     same_verdict(&parsed, &response(bytes, method, cuts));
+    let mut head = wire::Head::new();
+    if let Some((len, info)) = wire::take_response(bytes, method, &Limits::default(), &mut head) {
+        let once = Parsed { len, info, head };
+        let twice = parsed.as_ref().expect("taken at once, so not refused");
+        let twice = twice.as_ref().expect("taken at once, so whole");
+        assert_eq!((once.len, once.info), (twice.len, twice.info));
+        assert_eq!(write_answer(&once), write_answer(twice));
+    }
     let Ok(Some(parsed)) = parsed else { return };
     let sent = write_answer(&parsed);
     assert_lines(&sent);
