@@ -347,9 +347,12 @@ impl Head {
 
     /// [`Head::set`] for a known name.
     pub fn set_known(&mut self, name: Name, value: &[u8]) -> Result<(), BadField> {
+        let had = self.known & name.bit() != 0;
         let before = self.fields.len();
         self.add_known(name, value)?;
-        self.forget(name, b"", before);
+        if had {
+            self.forget(name, b"", before);
+        }
         Ok(())
     }
 
@@ -369,30 +372,26 @@ impl Head {
         self.known &= !names.0;
     }
 
-    /// [`Head::set_known`] with the bytes of `value`, a span of this head.
-    pub fn set_known_to(&mut self, name: Name, value: Span) -> Result<(), BadField> {
+    /// [`Head::set_known`] with [`Head::authority`] for its value.
+    pub fn set_known_to_authority(&mut self, name: Name) -> Result<(), BadField> {
         if name == Name::Other {
             return Err(BadField::Name);
         }
-        let (text, before) = (name.as_str().as_bytes(), self.fields.len());
-        self.admit(name, text.len() + value.len as usize)?;
-        if !valid_value(self.slice(value)) {
-            return Err(BadField::Value);
-        }
+        let text = name.as_str().as_bytes();
+        self.admit(name, text.len() + self.authority.len as usize)?;
+        let had = self.known & name.bit() != 0;
+        let before = self.fields.len();
         let name_span = self.append(text);
         self.bytes.extend_from_slice(b": ");
         let start = self.bytes.len();
         self.bytes
-            .extend_from_within(value.start as usize..value.end());
+            .extend_from_within(self.authority.start as usize..self.authority.end());
         let value = Span::new(start, self.bytes.len());
         self.end_line(name, name_span, value);
-        self.forget(name, b"", before);
+        if had {
+            self.forget(name, b"", before);
+        }
         Ok(())
-    }
-
-    /// Where [`Head::authority`] lies.
-    pub fn authority_span(&self) -> Span {
-        self.authority
     }
 
     fn push(&mut self, id: Name, name: &[u8], value: &[u8]) -> Result<(), BadField> {

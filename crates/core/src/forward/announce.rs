@@ -36,7 +36,7 @@ pub fn announce(ex: &mut Exchange) {
         let _valid = req.set_known(Name::XForwardedProto, b"http");
     }
     if !client.trusted_peer || req.get(Name::XForwardedHost).is_none() {
-        let _valid = req.set_known_to(Name::XForwardedHost, req.authority_span());
+        let _valid = req.set_known_to_authority(Name::XForwardedHost);
     }
 }
 
