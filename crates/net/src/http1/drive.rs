@@ -136,7 +136,10 @@ impl Shard {
                     t.out.consume(n);
                     self.stall_timer(i, t);
                 }
-                Moved::Blocked => self.conns[i].writable = false,
+                Moved::Blocked => {
+                    self.conns[i].writable = false;
+                    self.stall_timer(i, t);
+                }
                 Moved::End | Moved::Broken => return Err(Next::Close),
             }
         }

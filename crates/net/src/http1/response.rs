@@ -70,6 +70,10 @@ impl Shard {
                         t.up_input.consume(at);
                     }
                     t.up_at = 0;
+                    // An interim response is of no use once the next has come.
+                    if let Err(next) = self.flush(i, t) {
+                        return next;
+                    }
                     // There may be more, or the end, which no event would tell again.
                     return if self.conns[t.up].readable {
                         Next::Again

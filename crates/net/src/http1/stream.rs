@@ -66,7 +66,9 @@ impl Shard {
             let n = match self.receive(i) {
                 Moved::Some(n) => n,
                 Moved::Blocked => {
+                    // The client's turn: the upstream owes nothing until it has more.
                     self.stall_timer(i, t);
+                    self.wheel.clear(t.up);
                     return Next::Wait;
                 }
                 Moved::End | Moved::Broken => return Next::Close,
@@ -126,6 +128,9 @@ impl Shard {
                         self.conns[t.up].writable = false;
                     }
                     t.up_out.consume(n);
+                    if !t.info.framing.is_empty() {
+                        self.upstream_timer(t);
+                    }
                 }
                 Moved::Blocked => self.conns[t.up].writable = false,
                 Moved::End | Moved::Broken => return Err(()),
@@ -168,7 +173,11 @@ impl Shard {
             }
             match self.flush(i, t) {
                 Ok(true) => {}
-                Ok(false) => return Next::Wait,
+                Ok(false) => {
+                    // The client's turn: the upstream is not read from, so it owes nothing.
+                    self.wheel.clear(t.up);
+                    return Next::Wait;
+                }
                 Err(next) => return next,
             }
             if !t.up_input.is_empty() {

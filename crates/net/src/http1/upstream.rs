@@ -225,6 +225,7 @@ impl Shard {
         t.up_out.clear();
         t.up_input.clear();
         t.up_scan = wire::Scan::default();
+        t.up_at = 0;
     }
 
     fn release(&mut self, t: &Txn, up: u32) {
