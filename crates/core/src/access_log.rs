@@ -17,6 +17,7 @@ use wire::Head;
 pub use crate::config::access_log::Format;
 use crate::config::access_log::{Part, Variable, VARIABLES};
 use crate::filter::{Client, Outcome};
+use crate::snapshot::Address;
 
 /// What is known of a request that has ended.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ pub struct Entry<'a> {
     /// The upstream's name.
     pub upstream: Option<&'a str>,
     /// The endpoint's address.
-    pub endpoint: Option<&'a str>,
+    pub endpoint: Option<&'a Address>,
     /// The code of the gateway's own reply; empty for an upstream's response.
     pub code: &'a str,
     /// The request's identifier.
@@ -54,8 +55,9 @@ pub struct Entry<'a> {
 }
 
 impl Format {
-    /// Appends one line to `out`, its line feed included.
-    pub fn write(&self, entry: &Entry<'_>, out: &mut Vec<u8>) {
+    /// Appends one line to `out`, its line feed included. `scratch` is room for values that are made,
+    /// so that a line allocates nothing once both have grown.
+    pub fn write(&self, entry: &Entry<'_>, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
         let room = match self {
             Self::Json => MAX_LINE - RESERVED,
             Self::Line(_) => MAX_LINE - CUT.len() - 1,
@@ -65,8 +67,8 @@ impl Format {
             out,
         };
         match self {
-            Self::Json => json(&mut line, entry),
-            Self::Line(parts) => text(&mut line, parts, entry),
+            Self::Json => json(&mut line, entry, scratch),
+            Self::Line(parts) => text(&mut line, parts, entry, scratch),
         }
         out.push(b'\n');
     }
@@ -93,7 +95,7 @@ impl Variable {
             Self::Listener => return Some(entry.listener.as_bytes()),
             Self::Route => return entry.route.map(str::as_bytes),
             Self::Upstream => return entry.upstream.map(str::as_bytes),
-            Self::Endpoint => return entry.endpoint.map(str::as_bytes),
+            Self::Endpoint => write!(scratch, "{}", entry.endpoint?),
             Self::Method => return Some(entry.method),
             Self::Host => return Some(entry.host),
             Self::Path => return Some(entry.path),
@@ -162,13 +164,12 @@ impl Line<'_> {
     }
 }
 
-fn text(line: &mut Line<'_>, parts: &[Part], entry: &Entry<'_>) {
+fn text(line: &mut Line<'_>, parts: &[Part], entry: &Entry<'_>, scratch: &mut Vec<u8>) {
     let as_it_is = |piece: &[u8], out: &mut Vec<u8>| out.extend_from_slice(piece);
-    let mut scratch = Vec::new();
     for part in parts {
         let whole = match part {
             Part::Text(plain) => line.pieces(plain.as_bytes().chunks(1), as_it_is),
-            Part::Value(variable) => match variable.value(entry, &mut scratch) {
+            Part::Value(variable) => match variable.value(entry, scratch) {
                 None | Some([]) => line.pieces([&b"-"[..]].into_iter(), as_it_is),
                 Some(value) => line.pieces(value.chunks(1), escape_text),
             },
@@ -193,14 +194,13 @@ fn escape_text(byte: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn json(line: &mut Line<'_>, entry: &Entry<'_>) {
-    let mut scratch = Vec::new();
+fn json(line: &mut Line<'_>, entry: &Entry<'_>, scratch: &mut Vec<u8>) {
     let mut before: &[u8] = b"{\"";
     for (key, variable) in &VARIABLES {
         line.raw(before);
         line.raw(key.as_bytes());
         line.raw(b"\":");
-        match variable.value(entry, &mut scratch) {
+        match variable.value(entry, scratch) {
             None | Some([]) => line.raw(b"null"),
             Some(number) if variable.is_number() => line.raw(number),
             Some(value) => line.quoted(value),

@@ -51,7 +51,9 @@ impl Given {
             request_id: None,
         };
         let mut out = b"before".to_vec();
-        Format::parse(format).expect(format).write(&entry, &mut out);
+        Format::parse(format)
+            .expect(format)
+            .write(&entry, &mut Vec::new(), &mut out);
         assert_eq!(out.pop(), Some(b'\n'));
         assert_eq!(&out[..6], b"before");
         out[6..].to_vec()

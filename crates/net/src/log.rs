@@ -7,10 +7,10 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc::{sync_channel, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use gateway_core::access_log::Entry;
+use gateway_core::access_log::{Entry, MAX_LINE};
 use gateway_core::config::{Format, Sink};
 use gateway_core::filter::Outcome;
 use gateway_core::metrics::{bump, ShardCounters};
@@ -25,6 +25,8 @@ pub(crate) struct Lines {
     format: Option<Arc<Format>>,
     to: Option<Arc<Writer>>,
     buffer: Vec<u8>,
+    /// Room for the values of a line.
+    scratch: Vec<u8>,
     lines: u64,
     /// By when the buffer must be handed over.
     flush_by: u64,
@@ -37,6 +39,7 @@ impl Lines {
             format: None,
             to: None,
             buffer: Vec::new(),
+            scratch: Vec::new(),
             lines: 0,
             flush_by: 0,
         }
@@ -68,7 +71,6 @@ impl Lines {
         let endpoint = upstream
             .zip(t.run.endpoint(t.forward))
             .and_then(|(u, e)| u.endpoints.get(e as usize));
-        let endpoint = endpoint.map(|e| e.live.address.to_string());
         let entry = Entry {
             unix_ms,
             client: &ex.client,
@@ -86,11 +88,11 @@ impl Lines {
             outcome,
             route: t.run.route().map(|r| &*r.name),
             upstream: upstream.map(|u| &*u.name),
-            endpoint: endpoint.as_deref(),
+            endpoint: endpoint.map(|e| &e.live.address),
             code: t.run.code(),
             request_id: ex.request.find(b"x-request-id"),
         };
-        format.write(&entry, &mut self.buffer);
+        format.write(&entry, &mut self.scratch, &mut self.buffer);
         self.lines += 1;
     }
 
@@ -124,10 +126,18 @@ impl Lines {
         if self.buffer.is_empty() {
             return 0;
         }
-        let full = std::mem::take(&mut self.buffer);
-        match &self.to {
-            Some(w) if w.send(full) => 0,
-            _ => lines,
+        let Some(writer) = &self.to else {
+            self.buffer.clear();
+            return lines;
+        };
+        let full = std::mem::replace(&mut self.buffer, writer.spare());
+        match writer.send(full) {
+            Ok(()) => 0,
+            Err(mut dropped) => {
+                dropped.clear();
+                self.buffer = dropped;
+                lines
+            }
         }
     }
 
@@ -149,7 +159,7 @@ impl Files {
             Sink::Stdout => None,
             Sink::File(path) => Some(path.clone()),
         };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         if let Some(w) = open.get(&path) {
             return Some(w.clone());
         }
@@ -159,12 +169,7 @@ impl Files {
     }
 
     fn reopen(&self) {
-        for w in self
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-        {
+        for w in lock(&self.open).values() {
             let _full = w.mail.as_ref().map(|m| m.try_send(Job::Reopen));
         }
     }
@@ -184,6 +189,8 @@ pub(crate) fn check_sink(sink: &Sink) -> std::io::Result<()> {
 struct Writer {
     mail: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// Buffers that were written, to be filled again.
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 enum Job {
@@ -195,20 +202,31 @@ impl Writer {
     fn start(path: Option<PathBuf>) -> std::io::Result<Self> {
         let mut file = path.as_ref().map(append).transpose()?;
         let (mail, jobs) = sync_channel::<Job>(BUFFERS);
+        let spare = Arc::new(Mutex::new(Vec::with_capacity(SPARE)));
+        let give_back = spare.clone();
         let thread = std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || {
                 for job in jobs {
-                    match (job, &mut file) {
-                        // A line that cannot be written now is lost; the next may fit again.
-                        (Job::Write(bytes), Some(f)) => drop(f.write_all(&bytes)),
-                        (Job::Write(bytes), None) => drop(std::io::stdout().write_all(&bytes)),
-                        (Job::Reopen, Some(f)) => {
-                            if let Some(Ok(new)) = path.as_ref().map(append) {
+                    let mut bytes = match job {
+                        Job::Write(bytes) => bytes,
+                        Job::Reopen => {
+                            if let (Some(f), Some(Ok(new))) = (&mut file, path.as_ref().map(append))
+                            {
                                 *f = new;
                             }
+                            continue;
                         }
-                        (Job::Reopen, None) => {}
+                    };
+                    // A line that cannot be written now is lost; the next may fit again.
+                    match &mut file {
+                        Some(f) => drop(f.write_all(&bytes)),
+                        None => drop(std::io::stdout().write_all(&bytes)),
+                    }
+                    bytes.clear();
+                    let mut spare = lock(&give_back);
+                    if spare.len() < SPARE {
+                        spare.push(bytes);
                     }
                 }
                 drop(std::io::stdout().flush());
@@ -216,15 +234,26 @@ impl Writer {
         Ok(Self {
             mail: Some(mail),
             thread: Some(thread),
+            spare,
         })
     }
 
-    fn send(&self, bytes: Vec<u8>) -> bool {
-        let sent = self.mail.as_ref().map(|m| m.try_send(Job::Write(bytes)));
-        !matches!(
-            sent,
-            None | Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
-        )
+    /// An empty buffer, used before if there is one.
+    fn spare(&self) -> Vec<u8> {
+        let used = lock(&self.spare).pop();
+        used.unwrap_or_else(|| Vec::with_capacity(FULL + MAX_LINE))
+    }
+
+    /// Hands a buffer to the writing thread, or back if that is too far behind.
+    fn send(&self, bytes: Vec<u8>) -> Result<(), Vec<u8>> {
+        let Some(mail) = &self.mail else {
+            return Err(bytes);
+        };
+        mail.try_send(Job::Write(bytes)).map_err(|e| match e {
+            TrySendError::Full(Job::Write(bytes))
+            | TrySendError::Disconnected(Job::Write(bytes)) => bytes,
+            _ => Vec::new(),
+        })
     }
 }
 
@@ -237,6 +266,10 @@ impl Drop for Writer {
     }
 }
 
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn append(path: &PathBuf) -> std::io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
@@ -247,3 +280,5 @@ const FULL: usize = 32 << 10;
 const WAIT: u64 = 100_000_000;
 /// Buffers that wait for a slow disk; more are dropped.
 const BUFFERS: usize = 64;
+/// Written buffers that are kept.
+const SPARE: usize = 8;
