@@ -5,6 +5,7 @@
 
 use gateway_core::filter::Outcome;
 use gateway_core::reply::Reply;
+use wire::Framing;
 
 use super::decide::DRAIN;
 use super::drive::Next;
@@ -161,6 +162,8 @@ impl Shard {
                 self.counters.bad_request("head_timeout");
                 t.flags.close = true;
                 t.flags.begun = true;
+                t.request
+                    .begin(Framing::UntilClose, &self.listener_of(i).limits);
                 self.reply(
                     i,
                     &mut t,

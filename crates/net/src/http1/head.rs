@@ -157,12 +157,15 @@ impl Shard {
         t.info = wire::RequestInfo::default();
         t.flags.close = true;
         t.flags.begun = true;
-        t.request.begin(Framing::None, &self.listener_of(i).limits);
-        self.reply(
-            i,
-            t,
-            &Reply::problem(refusal.status, refusal.code, refusal.why),
-        )
+        // Whatever follows is read away, so that no reset destroys the answer.
+        t.request
+            .begin(Framing::UntilClose, &self.listener_of(i).limits);
+        let mut reply = Reply::problem(refusal.status, refusal.code, refusal.why);
+        if refusal.status == 426 {
+            // RFC 6455 section 4.4: the version that is spoken here.
+            reply = reply.with("sec-websocket-version", "13");
+        }
+        self.reply(i, t, &reply)
     }
 
     /// Reads the PROXY header of a listed peer; anything else in its place closes the connection.

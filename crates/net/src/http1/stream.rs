@@ -113,7 +113,8 @@ impl Shard {
             }
             Cut::Pipe => Reply::problem(400, "bad_body", "The body could not be read."),
         };
-        t.request.reader = Reader::Done;
+        // Where the body ends is no longer known: what follows is read away.
+        t.request.reader = Reader::UntilClose;
         self.reply(i, t, &reply)
     }
 
