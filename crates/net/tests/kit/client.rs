@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
-use super::PATIENCE;
+use super::{Pieces, PATIENCE};
 
 /// A connection to a gateway.
 pub struct Client {
@@ -40,10 +40,10 @@ impl Client {
         self
     }
 
-    /// Sends byte for byte, each in a packet of its own.
-    pub fn send_bytes(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        for b in bytes.as_ref().chunks(1) {
-            if self.stream.write_all(b).is_err() {
+    /// Sends in the given pieces, each in a call of its own.
+    pub fn send_in(&mut self, pieces: Pieces, bytes: impl AsRef<[u8]>) -> &mut Self {
+        for piece in pieces.of(bytes.as_ref()) {
+            if self.stream.write_all(piece).is_err() {
                 break;
             }
         }
@@ -161,6 +161,18 @@ impl Client {
     /// True if the other side closes, or resets, without another byte.
     pub fn is_closed(&mut self) -> bool {
         self.pending.is_empty() && matches!(self.more().unwrap_err_or_empty(), "closed" | "reset")
+    }
+
+    /// Waits for the end of the connection; an error says what came instead of a close in good order.
+    pub fn ends(&mut self) -> Result<(), String> {
+        if !self.pending.is_empty() {
+            return Err(format!("{:?} came", String::from_utf8_lossy(&self.pending)));
+        }
+        match self.more() {
+            Ok(()) => self.ends(),
+            Err(e) if e == "closed" => Ok(()),
+            Err(e) => Err(e),
+        }
     }
 
     fn more(&mut self) -> Result<(), String> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use super::client::field;
-use super::PATIENCE;
+use super::{Pieces, PATIENCE};
 
 /// A listening origin. Dropping it stops it.
 pub struct Origin {
@@ -21,7 +21,9 @@ struct State {
     arrived: Condvar,
     connections: AtomicUsize,
     stopping: AtomicBool,
-    open: Mutex<Vec<TcpStream>>,
+    open: Mutex<Vec<(usize, TcpStream)>>,
+    ended: Mutex<usize>,
+    an_end: Condvar,
 }
 
 /// A request as it reached the origin.
@@ -85,6 +87,8 @@ impl Origin {
             connections: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
+            ended: Mutex::default(),
+            an_end: Condvar::new(),
         });
         let (inner, talk) = (state.clone(), Arc::new(talk));
         thread::spawn(move || {
@@ -97,7 +101,7 @@ impl Origin {
                 stream.set_nodelay(true).expect("nodelay");
                 stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
                 let second = stream.try_clone().expect("a descriptor");
-                inner.open.lock().expect("the list").push(second);
+                inner.open.lock().expect("the list").push((number, second));
                 let peer = Peer {
                     stream,
                     pending: Vec::new(),
@@ -116,6 +120,11 @@ impl Origin {
         self.state.requests.lock().expect("the list").clone()
     }
 
+    /// All requests that have come since this was last called.
+    pub fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.state.requests.lock().expect("the list"))
+    }
+
     /// Waits until so many requests have come.
     pub fn wait_for(&self, n: usize) -> Vec<Request> {
         let all = self.state.requests.lock().expect("the list");
@@ -126,6 +135,17 @@ impl Origin {
             .expect("the list");
         assert!(!late.timed_out(), "{} of {n} requests came", all.len());
         all.clone()
+    }
+
+    /// Waits until so many connections have been let go of by whoever serves them.
+    pub fn wait_for_ends(&self, n: usize) {
+        let ended = self.state.ended.lock().expect("the count");
+        let (ended, late) = self
+            .state
+            .an_end
+            .wait_timeout_while(ended, PATIENCE, |ended| *ended < n)
+            .expect("the count");
+        assert!(!late.timed_out(), "{ended} of {n} connections ended");
     }
 
     /// Connections that have been made to it.
@@ -141,13 +161,33 @@ impl Drop for Origin {
     fn drop(&mut self) {
         self.state.stopping.store(true, SeqCst);
         let _wakes_accept = TcpStream::connect(self.at);
-        for stream in self.state.open.lock().expect("the list").drain(..) {
+        for (_, stream) in self.state.open.lock().expect("the list").drain(..) {
             let _closed = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // The list holds a second descriptor for the connection: both must go for it to close.
+        let mut open = self.state.open.lock().expect("the list");
+        open.retain(|(number, _)| *number != self.number);
+        *self.state.ended.lock().expect("the count") += 1;
+        self.state.an_end.notify_all();
+    }
+}
+
 impl Peer {
+    /// Which of the origin's connections it is, from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Waits for the other side to close or reset; false if it sends another byte instead.
+    pub fn is_closed(&mut self) -> bool {
+        self.pending.is_empty() && self.more().is_none()
+    }
+
     /// Reads a whole request and remembers it; none if the connection ends, or is not understood.
     pub fn request(&mut self) -> Option<Request> {
         let mut request = self.head()?;
@@ -182,6 +222,14 @@ impl Peer {
         self
     }
 
+    /// Sends in the given pieces.
+    pub fn send_in(&mut self, pieces: Pieces, bytes: impl AsRef<[u8]>) -> &mut Self {
+        for piece in pieces.of(bytes.as_ref()) {
+            self.send(piece);
+        }
+        self
+    }
+
     /// Closes with a reset.
     pub fn reset(self) {
         use std::os::fd::AsRawFd;
@@ -199,10 +247,6 @@ impl Peer {
                 size_of::<libc::linger>() as libc::socklen_t,
             );
         }
-        // The list holds a second descriptor for the connection: it must go too.
-        let at = self.stream.peer_addr().ok();
-        let mut open = self.state.open.lock().expect("the list");
-        open.retain(|s| s.peer_addr().ok() != at);
     }
 
     /// Closes in good order.
