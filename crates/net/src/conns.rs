@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gateway_core::snapshot::Live;
 
+use crate::chunks::Chunks;
 use crate::http1::Txn;
 use crate::poll::Event;
 
@@ -60,14 +61,14 @@ pub(crate) struct Up {
 
 /// All descriptors of one thread.
 pub(crate) struct Conns {
-    all: Vec<Conn>,
+    all: Chunks<Conn>,
     free: u32,
 }
 
 impl Conns {
     pub fn new() -> Self {
         Self {
-            all: Vec::new(),
+            all: Chunks::new(),
             free: NONE,
         }
     }

@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 mod buf;
+mod chunks;
 mod conns;
 mod gateway;
 mod http1;

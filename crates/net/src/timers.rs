@@ -4,9 +4,11 @@
 //! put at the new one. Only an earlier deadline moves an entry (Varghese and Lauck 1987; the lazy
 //! form is HAProxy's). A deadline is met at most two ticks (34 ms) late and never early.
 
+use crate::chunks::Chunks;
+
 /// A wheel over small indices, one deadline each.
 pub(crate) struct Wheel {
-    nodes: Vec<Node>,
+    nodes: Chunks<Node>,
     heads: Box<[u32]>,
     occupied: Box<[u64]>,
     /// The tick up to which all slots have been seen.
@@ -26,7 +28,7 @@ struct Node {
 impl Wheel {
     pub fn new(now: u64) -> Self {
         Self {
-            nodes: Vec::new(),
+            nodes: Chunks::new(),
             heads: vec![NONE; SLOTS].into(),
             occupied: vec![0; SLOTS / 64].into(),
             at: tick(now),
@@ -36,16 +38,13 @@ impl Wheel {
     /// Sets the deadline of `i`, in nanoseconds.
     pub fn set(&mut self, i: u32, deadline: u64) {
         let due = tick(deadline) + 1;
-        if i as usize >= self.nodes.len() {
-            self.nodes.resize(
-                i as usize + 1,
-                Node {
-                    next: NONE,
-                    prev: NONE,
-                    armed: 0,
-                    due: 0,
-                },
-            );
+        while i as usize >= self.nodes.len() {
+            self.nodes.push(Node {
+                next: NONE,
+                prev: NONE,
+                armed: 0,
+                due: 0,
+            });
         }
         let node = &mut self.nodes[i as usize];
         node.due = due;

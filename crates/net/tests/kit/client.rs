@@ -124,6 +124,11 @@ impl Client {
         }
     }
 
+    /// Forgets what was received and not yet read; how much that was.
+    pub fn pending(&mut self) -> u64 {
+        std::mem::take(&mut self.pending).len() as u64
+    }
+
     /// Reads exactly so many bytes.
     pub fn exactly(&mut self, n: usize) -> Result<Vec<u8>, String> {
         while self.pending.len() < n {
