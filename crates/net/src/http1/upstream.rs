@@ -106,8 +106,12 @@ impl Shard {
     pub(crate) fn upstream_event(&mut self, up: u32) {
         let Some(u) = self.conns.up(up) else { return };
         if u.client == NONE {
-            // Idle: whatever it says, it can no longer be trusted with a request.
+            // Idle: whatever it says, it can no longer be trusted with a request. That it may be
+            // written to says nothing, and comes along when a response arrived in pieces.
             let slot = u.live.slot;
+            if !self.conns[up].readable && !self.conns[up].read_closed {
+                return;
+            }
             self.pools.remove(&mut self.conns, up, slot);
             self.remove(up);
             return;
