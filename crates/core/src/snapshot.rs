@@ -366,18 +366,23 @@ impl Snapshot {
 
     /// The upstreams and what is known of their endpoints, as JSON.
     pub fn upstreams_json(&self, now: Nanos) -> String {
-        let endpoint = |e: &Endpoint| {
-            serde_json::json!({
+        let endpoint = |u: &Upstream, e: &Endpoint| {
+            let mut known = serde_json::json!({
                 "address": e.live.address.to_string(),
                 "weight": e.weight,
                 "resting": e.live.rests(now),
-            })
+            });
+            // Only balancing by it needs the count, so only then is there one.
+            if u.balance.counts() {
+                known["in_flight"] = e.live.active.load(Relaxed).into();
+            }
+            known
         };
         let all: Vec<_> = self
             .upstreams
             .iter()
             .map(|u| {
-                let endpoints: Vec<_> = u.endpoints.iter().map(endpoint).collect();
+                let endpoints: Vec<_> = u.endpoints.iter().map(|e| endpoint(u, e)).collect();
                 serde_json::json!({ "name": u.name, "endpoints": endpoints })
             })
             .collect();

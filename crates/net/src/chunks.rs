@@ -22,7 +22,7 @@ impl<T> Chunks<T> {
     }
 
     pub fn push(&mut self, item: T) {
-        if self.len % SIZE == 0 {
+        if self.len.is_multiple_of(SIZE) {
             self.chunks.push(Vec::with_capacity(SIZE));
         }
         self.chunks[self.len / SIZE].push(item);

@@ -49,6 +49,8 @@ pub(crate) struct Up {
     /// Whose request it carries; [`NONE`] while it is idle.
     pub client: u32,
     pub connecting: bool,
+    /// Its request is counted among those in flight.
+    pub counted: bool,
     /// It has carried a request before.
     pub reused: bool,
     pub requests: u32,

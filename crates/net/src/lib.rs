@@ -13,6 +13,7 @@
 mod buf;
 mod chunks;
 mod conns;
+mod faults;
 mod gateway;
 mod http1;
 mod listener;

@@ -155,7 +155,7 @@ impl Shard {
                     let head = self.listeners[usize::from(slot)].head;
                     self.wheel.set(i, self.now + head);
                     if proxied {
-                        let mut t: Box<Txn> = self.fresh_txn(i);
+                        let mut t: Box<Txn> = self.fresh_txn();
                         t.stage = Stage::Proxy;
                         if let Some(client) = self.conns.client(i) {
                             client.txn = Some(t);

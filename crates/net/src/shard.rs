@@ -14,7 +14,7 @@ use gateway_core::forward::Turns;
 use gateway_core::metrics::ShardCounters;
 use gateway_core::snapshot::Snapshot;
 
-use crate::conns::{Conns, Role, NONE};
+use crate::conns::{Conns, Role, Up, NONE};
 use crate::http1::{Next, Txn};
 use crate::listener::{Binding, Listener};
 use crate::log::Lines;
@@ -59,8 +59,6 @@ pub(crate) struct Shard {
     pub mailbox: Arc<Mailbox>,
     /// Keys that requests of this thread woke; told to all threads at the end of the tick.
     pub woken: Vec<u64>,
-    /// The client connection that is being driven, and whether its response has begun.
-    pub driving: Option<(u32, bool)>,
     waiting: HashMap<u64, Vec<u64>>,
     #[allow(
         clippy::vec_box,
@@ -106,7 +104,6 @@ impl Shard {
             lines,
             mailbox,
             woken: Vec::new(),
-            driving: None,
             waiting: HashMap::new(),
             free: Vec::new(),
             queue: Vec::new(),
@@ -209,36 +206,40 @@ impl Shard {
         }
     }
 
-    /// Runs one step; a bug in it ends one connection, not the thread.
+    /// Runs one step; a bug in it ends one connection, not the thread. A bug in a request is caught
+    /// closer by, in [`Shard::step`]: this is for all the rest.
     fn guarded(&mut self, i: u32, step: fn(&mut Self, u32)) {
-        self.driving = None;
-        if catch_unwind(AssertUnwindSafe(|| step(self, i))).is_err() {
-            self.rescue(i);
+        if catch_unwind(AssertUnwindSafe(|| step(self, i))).is_ok() {
+            return;
+        }
+        self.caught();
+        match self.conns[i].role {
+            Role::Client(_) => self.abandon(i),
+            Role::Upstream(Up { client: NONE, .. }) => self.remove(i),
+            Role::Upstream(Up { client, .. }) => self.abandon(client),
+            _ => {}
         }
     }
 
-    /// A bug was caught: its request gets a 500 if nothing was sent yet, and its connection ends.
+    /// Counts a bug, and mends what its stack may have taken along.
     #[cold]
-    fn rescue(&mut self, i: u32) {
+    pub(crate) fn caught(&mut self) {
         gateway_core::metrics::bump(&self.counters.panics, 1);
         if self.scratch.is_empty() {
             self.scratch = vec![0; poll::piece()];
         }
-        let (client, responding) = self.driving.take().unwrap_or((i, true));
-        if !responding {
-            let _sent = poll::send(self.conns.fd(client), INTERNAL);
-        }
-        // The transaction was lost with the stack; whatever still belongs to it goes too.
+    }
+
+    /// Ends a client's connection whose transaction was lost, and the upstream's that it used.
+    fn abandon(&mut self, client: u32) {
         for up in self.conns.indices() {
             if self.conns.up(up).is_some_and(|u| u.client == client) {
+                self.release(up);
                 self.remove(up);
             }
         }
-        match self.conns[client].role {
-            Role::Client(_) => self.close_client(client, None),
-            Role::Upstream(_) => self.remove(client),
-            _ => {}
-        }
+        poll::reset_on_close(self.conns.fd(client));
+        self.close_client(client, None);
     }
 
     fn read_clock(&mut self) {
@@ -327,8 +328,13 @@ impl Shard {
         &self.listeners[usize::from(slot)]
     }
 
+    /// Takes the transaction of `i` in hand; [`Shard::step`] puts it back.
+    pub fn take(&mut self, i: u32) -> Option<Box<Txn>> {
+        self.conns.client(i)?.txn.take()
+    }
+
     /// A transaction for a connection on which something has come.
-    pub fn fresh_txn(&mut self, _i: u32) -> Box<Txn> {
+    pub fn fresh_txn(&mut self) -> Box<Txn> {
         self.free.pop().unwrap_or_else(|| {
             let mut t = Box::<Txn>::default();
             t.up = NONE;
@@ -368,13 +374,12 @@ impl Shard {
             let Some(i) = self.conns.of_token(token) else {
                 continue;
             };
-            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else {
+            let Some(t) = self.take(i) else {
                 continue;
             };
-            match self.asks_woken(i, &mut t, key) {
-                Some(next) => self.resume(i, t, next),
-                None => self.resume(i, t, Next::Wait),
-            }
+            self.step(i, t, |shard, t| {
+                shard.asks_woken(i, t, key).unwrap_or(Next::Wait)
+            });
         }
     }
 }
@@ -389,7 +394,3 @@ pub(crate) use env;
 
 /// Transactions kept for later.
 const KEPT_TXNS: usize = 1024;
-/// What a request gets in which a bug was caught.
-const INTERNAL: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/problem+json\r\n\
-Content-Length: 111\r\nConnection: close\r\n\r\n\
-{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\"code\":\"internal\",\"detail\":\"A fault inside.\"}";

@@ -7,6 +7,7 @@ use gateway_core::filter::Outcome;
 use gateway_core::reply::Reply;
 use wire::Framing;
 
+use super::body::Reader;
 use super::decide::DRAIN;
 use super::drive::Next;
 use super::txn::{Stage, Txn};
@@ -54,19 +55,23 @@ impl Shard {
             return;
         }
         t.flags.begun = false;
-        let outcome = Outcome {
-            status: if t.status == 0 { 499 } else { t.status },
-            received: t.request.read,
-            sent: t.response.written,
-            took: self.now.saturating_sub(t.started),
-            complete,
-        };
+        let outcome = self.outcome(t, complete);
         t.run.done(&mut env!(self), &outcome);
         self.record(i, t, &outcome);
         for effect in t.run.drain_effects() {
             if let gateway_core::engine::Effect::Wake(key) = effect {
                 self.woken.push(key);
             }
+        }
+    }
+
+    fn outcome(&self, t: &Txn, complete: bool) -> Outcome {
+        Outcome {
+            status: if t.status == 0 { 499 } else { t.status },
+            received: t.request.read,
+            sent: t.response.written,
+            took: self.now.saturating_sub(t.started),
+            complete,
         }
     }
 
@@ -145,19 +150,22 @@ impl Shard {
 
     /// A client's deadline has passed.
     pub(crate) fn client_deadline(&mut self, i: u32) {
-        let Some(client) = self.conns.client(i) else {
+        if self.conns.client(i).is_none() {
             return;
-        };
-        let Some(mut t) = client.txn.take() else {
+        }
+        let Some(t) = self.take(i) else {
             // Idle for long enough.
             self.close_client(i, None);
             return;
         };
-        if let Some(next) = self.asks_due(i, &mut t) {
-            self.resume(i, t, next);
-            return;
-        }
-        let next = match t.stage {
+        self.step(i, t, |shard, t| match shard.asks_due(i, t) {
+            Some(next) => next,
+            None => shard.late(i, t),
+        });
+    }
+
+    fn late(&mut self, i: u32, t: &mut Txn) -> Next {
+        match t.stage {
             Stage::Head if t.out.is_empty() && t.input.len() > t.scan.skipped() => {
                 self.counters.bad_request("head_timeout");
                 t.flags.close = true;
@@ -166,7 +174,7 @@ impl Shard {
                     .begin(Framing::UntilClose, &self.listener_of(i).limits);
                 self.reply(
                     i,
-                    &mut t,
+                    t,
                     &Reply::problem(
                         408,
                         "head_timeout",
@@ -174,13 +182,12 @@ impl Shard {
                     ),
                 )
             }
-            Stage::Asking => self.body_late(i, &mut t),
-            Stage::Awaiting if !t.flags.responding && !t.request.done => self.body_late(i, &mut t),
+            Stage::Asking => self.body_late(i, t),
+            Stage::Awaiting if !t.flags.responding && !t.request.done => self.body_late(i, t),
             Stage::Connecting | Stage::Awaiting => Next::Wait,
             Stage::Responding => Next::Reset,
             _ => Next::Close,
-        };
-        self.resume(i, t, next);
+        }
     }
 
     fn body_late(&mut self, i: u32, t: &mut Txn) -> Next {
@@ -197,23 +204,27 @@ impl Shard {
         )
     }
 
-    /// Goes on with a transaction that was taken from its connection.
-    pub(crate) fn resume(&mut self, i: u32, t: Box<Txn>, next: Next) {
-        match next {
-            Next::Close => self.close_client(i, Some(t)),
-            Next::Reset => {
-                poll::reset_on_close(self.conns.fd(i));
-                self.close_client(i, Some(t));
-            }
-            _ => {
-                if let Some(client) = self.conns.client(i) {
-                    client.txn = Some(t);
-                }
-                if next != Next::Wait {
-                    self.drive(i);
-                }
-            }
+    /// A bug was caught: its request gets a 500 if nothing of another answer has begun, else the
+    /// client sees a cut. Answers to earlier requests of the same connection go out before.
+    #[cold]
+    pub(super) fn rescue(&mut self, i: u32, t: &mut Txn) -> Next {
+        self.caught();
+        self.drop_upstream(t);
+        let began = t.flags.responding;
+        if t.flags.begun {
+            // The filters are not told: one of them may be at fault.
+            t.flags.begun = false;
+            t.status = 500;
+            let outcome = self.outcome(t, false);
+            self.record(i, t, &outcome);
         }
+        if began {
+            let _as_far_as_it_goes = self.flush(i, t);
+            return Next::Reset;
+        }
+        t.out.append(INTERNAL);
+        t.request.reader = Reader::UntilClose;
+        self.close_gently(i, t)
     }
 
     /// Closes a client's connection, and what hangs on it.
@@ -237,3 +248,8 @@ impl Shard {
 const LINGER: u32 = 256 << 10;
 /// and so long.
 const LINGER_TIME: u64 = 2_000_000_000;
+/// What a request gets in which a bug was caught.
+const INTERNAL: &[u8] =
+    b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/problem+json\r\n\
+Content-Length: 112\r\nConnection: close\r\n\r\n\
+{\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\"code\":\"internal\",\"detail\":\"A fault inside.\"}";

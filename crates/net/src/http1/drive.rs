@@ -1,6 +1,8 @@
 //! Makes progress on one client connection: called after every event of either of its sides, it
 //! does what can be done without waiting, and says what becomes of the connection.
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
 use super::txn::{Stage, Txn};
 use crate::poll::{self, Moved};
 use crate::shard::Shard;
@@ -24,44 +26,59 @@ pub(crate) enum Next {
 impl Shard {
     /// Drives the client connection `i`.
     pub(crate) fn drive(&mut self, i: u32) {
-        let Some(client) = self.conns.client(i) else {
+        if self.conns.client(i).is_none() {
             return;
-        };
-        let mut t = match client.txn.take() {
+        }
+        let t = match self.take(i) {
             Some(t) => t,
-            None if self.conns[i].readable => self.fresh_txn(i),
+            None if self.conns[i].readable => self.fresh_txn(),
             None => return,
         };
-        // In sight of whoever catches a panic: see `Shard::rescue`.
-        self.driving = Some((i, t.flags.responding));
-        let mut requests = 0;
-        let next = loop {
-            let before = t.stage;
-            match self.advance(i, &mut t) {
-                Next::Again => {
-                    if before != Stage::Head && t.stage == Stage::Head {
-                        requests += 1;
-                        if requests >= REQUESTS_A_TICK {
-                            break Next::Later;
-                        }
-                    }
-                }
-                next => break next,
-            }
-        };
-        self.driving = None;
-        match next {
-            Next::Close | Next::Reset => {
-                if next == Next::Reset {
-                    poll::reset_on_close(self.conns.fd(i));
-                }
+        self.step(i, t, |shard, t| shard.drive_on(i, t));
+    }
+
+    /// Runs one step of a request and does what it says; a bug in it ends this request, not the
+    /// thread.
+    pub(crate) fn step(
+        &mut self,
+        i: u32,
+        mut t: Box<Txn>,
+        step: impl FnOnce(&mut Self, &mut Txn) -> Next,
+    ) {
+        let next = catch_unwind(AssertUnwindSafe(|| step(self, &mut t)));
+        match next.unwrap_or_else(|_| self.rescue(i, &mut t)) {
+            Next::Close => self.close_client(i, Some(t)),
+            Next::Reset => {
+                poll::reset_on_close(self.conns.fd(i));
                 self.close_client(i, Some(t));
             }
+            Next::Wait => self.keep(i, t),
             Next::Later => {
                 self.keep(i, t);
                 self.later(i);
             }
-            _ => self.keep(i, t),
+            Next::Again => {
+                self.keep(i, t);
+                self.drive(i);
+            }
+        }
+    }
+
+    fn drive_on(&mut self, i: u32, t: &mut Txn) -> Next {
+        let mut requests = 0;
+        loop {
+            let before = t.stage;
+            match self.advance(i, t) {
+                Next::Again => {
+                    if before != Stage::Head && t.stage == Stage::Head {
+                        requests += 1;
+                        if requests >= REQUESTS_A_TICK {
+                            return Next::Later;
+                        }
+                    }
+                }
+                next => return next,
+            }
         }
     }
 
@@ -106,16 +123,12 @@ impl Shard {
     }
 
     /// Puts the transaction back, or away if the connection is idle.
-    fn keep(&mut self, i: u32, mut t: Box<Txn>) {
+    fn keep(&mut self, i: u32, t: Box<Txn>) {
         if t.is_idle() && !self.conns[i].readable {
             self.recycle(t);
             let idle = self.listener_of(i).idle;
             self.wheel.set(i, self.now + idle);
             return;
-        }
-        if t.is_idle() && t.started == 0 {
-            // Nothing of a request has come; something may be there.
-            t.started = 0;
         }
         if let Some(client) = self.conns.client(i) {
             client.txn = Some(t);

@@ -9,6 +9,7 @@ use wire::{Framing, Method};
 
 use super::drive::Next;
 use super::txn::{Stage, Txn};
+use crate::faults;
 use crate::meter::Count as _;
 use crate::poll::Moved;
 use crate::shard::{env, Shard};
@@ -144,6 +145,7 @@ impl Shard {
                 return self.reply(i, t, &reply);
             }
         }
+        faults::panic_if(t, b"head");
         let snapshot = self.snapshot.clone();
         let step = t
             .run

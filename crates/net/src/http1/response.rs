@@ -9,6 +9,7 @@ use super::drive::Next;
 use super::txn::{Stage, Txn};
 use super::upstream::settings;
 use crate::conns::NONE;
+use crate::faults;
 use crate::poll::{self, Moved};
 use crate::shard::{env, Shard};
 
@@ -184,9 +185,7 @@ impl Shard {
         );
         t.flags.responding = true;
         t.stage = Stage::Responding;
-        if self.driving.is_some() {
-            self.driving = Some((i, true));
-        }
+        faults::panic_if(t, b"response");
         let stall = settings(t).stall;
         self.wheel.set(t.up, self.now + stall);
         let (from, to) = std::mem::take(&mut t.up_rest);

@@ -11,6 +11,7 @@ use super::drive::Next;
 use super::txn::Txn;
 use super::upstream::settings;
 use crate::conns::NONE;
+use crate::faults;
 use crate::meter::Count as _;
 use crate::meter::Upstream as Count;
 use crate::poll::{self, Moved};
@@ -158,6 +159,7 @@ impl Shard {
     /// Sends the response's head and body to the client, as far as both sides allow.
     pub(super) fn send_response(&mut self, i: u32, t: &mut Txn) -> Next {
         let mut received = false;
+        faults::panic_if(t, b"body");
         loop {
             if !t.up_input.is_empty() && !t.response.reader.is_done() && t.out.len() < JOINED {
                 let bodies = &mut t.run.acts.bodies;

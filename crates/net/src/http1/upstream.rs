@@ -67,6 +67,7 @@ impl Shard {
                 live: live.clone(),
                 client: i,
                 connecting: true,
+                counted: false,
                 reused: false,
                 requests: 0,
                 born: self.now,
@@ -96,6 +97,7 @@ impl Shard {
         if let Some(u) = self.conns.up(up) {
             u.client = i;
             u.requests += 1;
+            u.counted = counts;
             if counts {
                 u.live.active.fetch_add(1, Relaxed);
             }
@@ -122,15 +124,16 @@ impl Shard {
                 return;
             }
             let made = poll::connected(self.conns.fd(up));
-            let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else {
+            let Some(t) = self.take(i) else {
                 return;
             };
-            let next = if made {
-                self.connection_made(up, &mut t)
-            } else {
-                self.connection_refused(i, &mut t)
-            };
-            self.resume(i, t, next);
+            self.step(i, t, |shard, t| {
+                if made {
+                    shard.connection_made(up, t)
+                } else {
+                    shard.connection_refused(i, t)
+                }
+            });
             return;
         }
         self.drive(i);
@@ -224,7 +227,7 @@ impl Shard {
         if up == NONE {
             return;
         }
-        self.release(t, up);
+        self.release(up);
         self.remove(up);
         t.up_out.clear();
         t.up_input.clear();
@@ -232,9 +235,10 @@ impl Shard {
         t.up_at = 0;
     }
 
-    fn release(&mut self, t: &Txn, up: u32) {
-        if counts(t) {
-            if let Some(u) = self.conns.up(up) {
+    /// Its request is no longer in flight.
+    pub(crate) fn release(&mut self, up: u32) {
+        if let Some(u) = self.conns.up(up) {
+            if std::mem::take(&mut u.counted) {
                 u.live.active.fetch_sub(1, Relaxed);
             }
         }
@@ -255,7 +259,7 @@ impl Shard {
             return;
         }
         t.up = NONE;
-        self.release(t, up);
+        self.release(up);
         let now = self.now;
         let Some(u) = self.conns.up(up) else { return };
         let spent = now - u.born >= settings.lifetime
@@ -299,20 +303,21 @@ impl Shard {
             self.remove(up);
             return;
         }
-        let Some(mut t) = self.conns.client(i).and_then(|c| c.txn.take()) else {
+        let Some(t) = self.take(i) else {
             return;
         };
-        let next = if connecting {
-            let _next_choice = t.run.refused(&mut env!(self), t.forward);
-            self.forward_failed(i, &mut t, Failure::ConnectTimeout)
-        } else if t.stage == Stage::Awaiting {
-            self.forward_failed(i, &mut t, Failure::ResponseTimeout)
-        } else {
-            // A body that stalls: what was sent must not be taken for the whole.
-            self.count_upstream(&t, Count::Failed(Failure::Reset));
-            Next::Reset
-        };
-        self.resume(i, t, next);
+        self.step(i, t, |shard, t| {
+            if connecting {
+                let _next_choice = t.run.refused(&mut env!(shard), t.forward);
+                shard.forward_failed(i, t, Failure::ConnectTimeout)
+            } else if t.stage == Stage::Awaiting {
+                shard.forward_failed(i, t, Failure::ResponseTimeout)
+            } else {
+                // A body that stalls: what was sent must not be taken for the whole.
+                shard.count_upstream(t, Count::Failed(Failure::Reset));
+                Next::Reset
+            }
+        });
     }
 }
 
