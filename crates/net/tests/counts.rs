@@ -298,7 +298,9 @@ fn batched() {
     let after = counted();
     assert_eq!(after.recv - before.recv, 2 * 1600, "receives");
     assert_eq!(after.send - before.send, 2 * 1600, "sends");
-    assert_eq!(after.ctl, before.ctl, "changes of what is watched");
+    // A round in which more requests are in flight at once than ever before needs more connections.
+    let watched = after.ctl - before.ctl;
+    assert!(watched <= 16, "{watched} changes of what is watched");
     let waits = after.wait - before.wait;
     assert!(
         waits < 2 * 1600,
