@@ -29,6 +29,11 @@ impl Buf {
         self.bytes.extend_from_slice(more);
     }
 
+    /// Forgets what lies behind the first `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(self.at + len);
+    }
+
     /// Forgets the first `n` bytes.
     pub fn consume(&mut self, n: usize) {
         self.at += n;

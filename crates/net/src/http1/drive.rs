@@ -147,6 +147,7 @@ impl Shard {
                         self.conns[i].writable = false;
                     }
                     t.out.consume(n);
+                    t.flags.unsent = false;
                     self.stall_timer(i, t);
                 }
                 Moved::Blocked => {

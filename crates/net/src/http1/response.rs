@@ -174,6 +174,7 @@ impl Shard {
         } else {
             Connection::KeepAlive
         };
+        t.head_at = t.out.len();
         wire::http1::write_response(
             head,
             version,
@@ -184,6 +185,7 @@ impl Shard {
             t.out.vec(),
         );
         t.flags.responding = true;
+        t.flags.unsent = true;
         t.stage = Stage::Responding;
         faults::panic_if(t, b"response");
         let stall = settings(t).stall;

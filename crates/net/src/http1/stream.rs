@@ -168,7 +168,7 @@ impl Shard {
                     .relay(Side::Response, bodies, t.up_input.as_slice(), t.out.vec())
                 {
                     Ok(n) => t.up_input.consume(n),
-                    Err(_) => return self.response_cut(i, t),
+                    Err(_) => return self.response_cut(i, t, Failure::BadResponse),
                 }
             }
             if t.response.reader.is_done() {
@@ -201,7 +201,7 @@ impl Shard {
                     t.response.reader = Reader::Done;
                     continue;
                 }
-                Moved::End | Moved::Broken => return self.response_cut(i, t),
+                Moved::End | Moved::Broken => return self.response_cut(i, t, Failure::Reset),
             };
             received = self.conns[t.up].readable;
             match self.pass_response(i, t, 0, n) {
@@ -229,7 +229,7 @@ impl Shard {
                     t.up_input.append(&self.scratch[from + n..to]);
                     Next::Again
                 }
-                Err(_) => self.response_cut(i, t),
+                Err(_) => self.response_cut(i, t, Failure::BadResponse),
             };
         };
         let data = &self.scratch[from..from + n];
@@ -246,6 +246,7 @@ impl Shard {
         if sent < before + n {
             self.conns[i].writable = false;
         }
+        t.flags.unsent &= sent == 0;
         t.out.consume(sent.min(before));
         t.out.append(&data[sent.saturating_sub(before)..]);
         t.response.passed(n);
@@ -254,11 +255,17 @@ impl Shard {
         Next::Again
     }
 
-    /// The upstream broke off in the middle: the client must see that.
-    fn response_cut(&mut self, _i: u32, t: &mut Txn) -> Next {
-        self.count_upstream(t, Count::Failed(Failure::Reset));
+    /// The upstream broke off in the middle: the client must see that. As long as it has nothing, it
+    /// can still be told.
+    fn response_cut(&mut self, i: u32, t: &mut Txn, why: Failure) -> Next {
+        self.count_upstream(t, Count::Failed(why));
         self.drop_upstream(t);
-        Next::Reset
+        if !t.flags.unsent {
+            return Next::Reset;
+        }
+        t.out.truncate(t.head_at);
+        t.flags.responding = false;
+        self.reply(i, t, &gateway_core::forward::reply(why))
     }
 
     fn end_response(&mut self, i: u32, t: &mut Txn) -> Next {
@@ -271,7 +278,7 @@ impl Shard {
                 .finish(Side::Response, &mut t.run.acts.bodies, with, t.out.vec())
                 .is_err()
             {
-                return self.response_cut(i, t);
+                return self.response_cut(i, t, Failure::BadResponse);
             }
         }
         if t.up != NONE {

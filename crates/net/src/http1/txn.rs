@@ -31,6 +31,8 @@ pub(crate) struct Txn {
     pub up_at: usize,
     /// What lies behind the response's head in the thread's scratch, for as long as it is handled.
     pub up_rest: (usize, usize),
+    /// Where the response's head begins in `out`, as long as it is unsent.
+    pub head_at: usize,
     /// What the response's head says of its body.
     pub rsp: ResponseInfo,
     /// The upstream connection in hand.
@@ -58,6 +60,8 @@ pub(crate) struct Txn {
 pub(crate) struct Flags {
     /// A byte of the final response has been made for the client.
     pub responding: bool,
+    /// Nothing has been sent to the client since the response's head was made.
+    pub unsent: bool,
     /// The connection to the client is closed after this response.
     pub close: bool,
     /// The upstream's connection may be used again, as far as its response says.

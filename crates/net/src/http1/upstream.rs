@@ -129,7 +129,7 @@ impl Shard {
             };
             self.step(i, t, |shard, t| {
                 if made {
-                    shard.connection_made(up, t)
+                    shard.connection_made(i, up, t)
                 } else {
                     shard.connection_refused(i, t)
                 }
@@ -139,12 +139,16 @@ impl Shard {
         self.drive(i);
     }
 
-    fn connection_made(&mut self, up: u32, t: &mut Txn) -> Next {
+    fn connection_made(&mut self, i: u32, up: u32, t: &mut Txn) -> Next {
         let Some(u) = self.conns.up(up) else {
             return Next::Close;
         };
         u.connecting = false;
         u.live.accepted();
+        if self.conns[up].readable && !self.conns[up].read_closed {
+            // It spoke before it was asked: that is no answer to this request.
+            return self.forward_failed(i, t, Failure::BadResponse);
+        }
         t.stage = Stage::Awaiting;
         self.write_request(t);
         let settings = settings(t);
