@@ -4,6 +4,7 @@
 //! their cousins are replaced. From a trusted one, X-Forwarded-For keeps its trusted part and the
 //! client's own entry, and the peer is added (RFC 7239 section 5.2 describes the practice).
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use wire::{Head, Name, Names};
@@ -12,26 +13,17 @@ use crate::filter::Exchange;
 
 /// Writes the fields into the request head.
 pub fn announce(ex: &mut Exchange) {
-    let mut text = Text {
-        bytes: [0; 40],
-        len: 0,
-    };
     let client = ex.client;
     let req = &mut ex.request;
+    let mut hops = Text::default();
     if client.trusted_peer {
-        keep_trusted(req, client.trusted_hops);
+        keep_trusted(req, client.trusted_hops, &mut hops);
     } else {
         req.remove_names(SPOOFED);
     }
-    text.ip(client.peer.ip().to_canonical());
-    let put = match req.get(Name::XForwardedFor) {
-        None => req.add_known(Name::XForwardedFor, text.bytes()),
-        Some(had) => {
-            let list = [had, b", ", text.bytes()].concat();
-            req.set_known(Name::XForwardedFor, &list)
-        }
-    };
-    debug_assert!(put.is_ok(), "an address is a valid value");
+    hops.ip(client.peer.ip().to_canonical());
+    let put = req.set_known(Name::XForwardedFor, hops.bytes());
+    debug_assert!(put.is_ok(), "addresses and what a head held are valid");
     if !client.trusted_peer || req.get(Name::XForwardedProto).is_none() {
         let _valid = req.set_known(Name::XForwardedProto, b"http");
     }
@@ -40,31 +32,38 @@ pub fn announce(ex: &mut Exchange) {
     }
 }
 
-/// Joins what the trusted hops and the client's own entry say; what is left of it is dropped.
-fn keep_trusted(req: &mut Head, hops: u16) {
-    let mut kept: Vec<u8> = Vec::new();
-    let all: Vec<u8> = req
-        .get_all(Name::XForwardedFor)
-        .collect::<Vec<_>>()
-        .join(&b", "[..]);
-    if all.is_empty() {
-        return;
-    }
-    let entries: Vec<&[u8]> = all.split(|b| *b == b',').map(|e| e.trim_ascii()).collect();
-    let from = entries.len().saturating_sub(usize::from(hops) + 1);
-    for (i, e) in entries[from..].iter().enumerate() {
-        if i > 0 {
-            kept.extend_from_slice(b", ");
+/// Copies what the trusted hops and the client's own entry say; what stands before is dropped.
+fn keep_trusted(req: &Head, hops: u16, text: &mut Text) {
+    let entries = || {
+        let values = req.get_all(Name::XForwardedFor);
+        values.flat_map(|v| v.split(|b| *b == b',').map(<[u8]>::trim_ascii))
+    };
+    let count = entries().count();
+    for entry in entries().skip(count.saturating_sub(usize::from(hops) + 1)) {
+        if !entry.is_empty() {
+            entry.iter().for_each(|b| text.push(*b));
+            text.push(b',');
+            text.push(b' ');
         }
-        kept.extend_from_slice(e);
     }
-    let _valid = req.set_known(Name::XForwardedFor, &kept);
 }
 
-/// An address as text, without the formatting machinery: this runs for every request.
+/// A list of addresses on its way, without the formatting machinery and, up to [`SHORT`] bytes,
+/// without an allocation: this runs for every request.
 struct Text {
-    bytes: [u8; 40],
+    short: [u8; SHORT],
     len: usize,
+    long: Vec<u8>,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self {
+            short: [0; SHORT],
+            len: 0,
+            long: Vec::new(),
+        }
+    }
 }
 
 impl Text {
@@ -84,21 +83,42 @@ impl Text {
                     self.push(b'0' + octet % 10);
                 }
             }
-            IpAddr::V6(v6) => v6.to_string().bytes().for_each(|b| self.push(b)),
+            IpAddr::V6(v6) => {
+                let _never_fails = write!(self, "{v6}");
+            }
         }
     }
 
     fn push(&mut self, b: u8) {
-        if self.len < self.bytes.len() {
-            self.bytes[self.len] = b;
+        if self.len < SHORT {
+            self.short[self.len] = b;
             self.len += 1;
+            return;
         }
+        if self.long.is_empty() {
+            self.long.extend_from_slice(&self.short);
+        }
+        self.long.push(b);
     }
 
     fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        if self.long.is_empty() {
+            &self.short[..self.len]
+        } else {
+            &self.long
+        }
     }
 }
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        s.bytes().for_each(|b| self.push(b));
+        Ok(())
+    }
+}
+
+/// Room for an IPv6 address and several hops before it.
+const SHORT: usize = 128;
 
 /// What only a trusted hop may say, and fields that some frameworks believe.
 const SPOOFED: Names = Names::new(&[
@@ -113,3 +133,107 @@ const SPOOFED: Names = Names::new(&[
     Name::XRealIp,
     Name::XRewriteUrl,
 ]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Client;
+
+    /// What the upstream is told: X-Forwarded-For, -Proto, -Host, and what else is left.
+    fn told(peer: &str, trusted: Option<u16>, fields: &[(&str, &str)]) -> String {
+        let mut ex = Exchange::default();
+        ex.request.start_request(b"GET", b"/", b"a.example:81");
+        for (name, value) in fields {
+            ex.request
+                .add(name.as_bytes(), value.as_bytes())
+                .expect("a field");
+        }
+        ex.client = Client::new(peer.parse().expect("an address"));
+        ex.client.trusted_peer = trusted.is_some();
+        ex.client.trusted_hops = trusted.unwrap_or_default();
+        announce(&mut ex);
+        let line = |(n, v): (&[u8], &[u8])| {
+            format!("{}: {}", n.escape_ascii(), v.escape_ascii()).replace("X-Forwarded-", "")
+        };
+        ex.request.fields().map(line).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn only_trusted_hops_are_believed() {
+        const XFF: &str = "X-Forwarded-For";
+        let ours = "Proto: http; Host: a.example:81";
+        let long = "1.2.3.4, ".repeat(20);
+        type Case = (
+            &'static str,
+            Option<u16>,
+            &'static [(&'static str, &'static str)],
+            String,
+        );
+        let trailing = [(XFF, long.trim_end_matches(", "))];
+        let cases: [Case; 8] = [
+            ("1.2.3.4:5", None, &[], format!("For: 1.2.3.4; {ours}")),
+            (
+                "[2001:db8::7]:5",
+                None,
+                &[],
+                format!("For: 2001:db8::7; {ours}"),
+            ),
+            (
+                "[::ffff:1.2.3.4]:5",
+                None,
+                &[],
+                format!("For: 1.2.3.4; {ours}"),
+            ),
+            (
+                "1.2.3.4:5",
+                None,
+                &[
+                    (XFF, "6.6.6.6"),
+                    ("X-Forwarded-Proto", "https"),
+                    ("X-Original-URL", "/admin"),
+                    ("X-Real-IP", "6.6.6.6"),
+                    ("Forwarded", "for=6.6.6.6"),
+                    ("X-A", "b"),
+                ],
+                format!("X-A: b; For: 1.2.3.4; {ours}"),
+            ),
+            (
+                "10.0.0.1:5",
+                Some(0),
+                &[(XFF, "6.6.6.6, 5.5.5.5")],
+                format!("For: 5.5.5.5, 10.0.0.1; {ours}"),
+            ),
+            (
+                "10.0.0.1:5",
+                Some(1),
+                &[(XFF, "6.6.6.6,5.5.5.5"), (XFF, "10.0.0.2")],
+                format!("For: 5.5.5.5, 10.0.0.2, 10.0.0.1; {ours}"),
+            ),
+            (
+                "10.0.0.1:5",
+                Some(0),
+                &[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "b")],
+                "Proto: https; Host: b; For: 10.0.0.1".into(),
+            ),
+            (
+                "10.0.0.1:5",
+                Some(0),
+                &[(XFF, "")],
+                format!("For: 10.0.0.1; {ours}"),
+            ),
+        ];
+        let want = format!("For: {long}10.0.0.1; {ours}");
+        assert_eq!(
+            told("10.0.0.1:5", Some(99), &trailing),
+            want,
+            "beyond the short room"
+        );
+        for (peer, trusted, fields, want) in cases {
+            assert_eq!(
+                told(peer, trusted, fields),
+                want,
+                "{peer} {trusted:?} {fields:?}"
+            );
+        }
+    }
+}
