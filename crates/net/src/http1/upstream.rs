@@ -195,7 +195,7 @@ impl Shard {
         t.request.begin(Framing::None, &self.listener_of(i).limits);
         match self.dial(i, t, &live, &settings) {
             Ok(()) => Next::Again,
-            Err(_) => self.forward_failed(i, t, Failure::Refused),
+            Err(_) => self.connection_refused(i, t),
         }
     }
 
