@@ -31,6 +31,17 @@ impl Edge {
         self.gateway.addresses()[0].1
     }
 
+    /// The first value of a counter, by its name without prefix and `_total`.
+    pub fn counter(&self, name: &str) -> u64 {
+        let json = self.gateway.metrics_json();
+        let at = json
+            .find(&format!("\"name\":\"ironsluice_{name}_total\""))
+            .unwrap_or_else(|| panic!("no counter {name}"));
+        let value = json[at..].split("\"value\":").nth(1).expect("a value");
+        let end = value.find('}').expect("an end");
+        value[..end].parse().expect("a number")
+    }
+
     pub fn reload(&self, config: &str) {
         self.gateway.reload(parse(config)).expect("the reload");
     }

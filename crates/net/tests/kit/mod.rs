@@ -6,12 +6,14 @@ mod client;
 mod edge;
 mod origin;
 mod pieces;
+mod port;
 pub mod table;
 
 pub use client::{field, Client, Response};
 pub use edge::{config_to, Edge};
 pub use origin::{Origin, Peer, Request};
 pub use pieces::{Pieces, Random};
+pub use port::{full, Port};
 
 /// No wait of a test is longer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -79,7 +79,11 @@ impl Origin {
 
     /// Like [`Origin::start`], at a given address: for an origin that comes back.
     pub fn start_at(at: SocketAddr, talk: impl Fn(Peer) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(at).expect("a port");
+        Self::behind(TcpListener::bind(at).expect("a port"), talk)
+    }
+
+    /// Like [`Origin::start`], behind a socket that listens already.
+    pub fn behind(listener: TcpListener, talk: impl Fn(Peer) + Send + Sync + 'static) -> Self {
         let at = listener.local_addr().expect("an address");
         let state = Arc::new(State {
             requests: Mutex::default(),
