@@ -102,12 +102,10 @@ impl Shard {
         self.accept(i, l as u16);
         self.remove(i);
         for i in self.conns.indices() {
-            if self
-                .conns
-                .client(i)
-                .is_some_and(|c| usize::from(c.listener) == l && c.txn.is_none())
-            {
-                self.later(i);
+            let client = self.conns.client(i);
+            let idle = client.is_some_and(|c| usize::from(c.listener) == l && c.txn.is_none());
+            if idle && !self.conns[i].readable {
+                self.close_client(i, None);
             }
         }
     }

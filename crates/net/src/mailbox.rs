@@ -54,10 +54,11 @@ impl Mailbox {
     /// Puts a message in. Wake-ups beyond the bound are dropped: whoever waits has a deadline.
     pub fn post(&self, mail: Mail) {
         let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(mail, Mail::Woken(_)) && all.len() >= MOST {
-            return;
+        match mail {
+            Mail::Woken(_) if all.len() >= MOST => return,
+            Mail::Publish(snapshot, bindings) => publish(&mut all, snapshot, bindings),
+            mail => all.push(mail),
         }
-        all.push(mail);
         drop(all);
         self.wake.wake();
     }
@@ -79,6 +80,20 @@ impl Mailbox {
             other.post(Mail::Woken(keys.to_vec()));
         }
     }
+}
+
+/// A config that waits is replaced by the next, whose sockets are added to its own: however fast
+/// configs come, one waits at most.
+fn publish(all: &mut Vec<Mail>, snapshot: Arc<Snapshot>, mut bindings: Vec<Binding>) {
+    for mail in all.iter_mut() {
+        if let Mail::Publish(waiting, sockets) = mail {
+            sockets.retain(|s| bindings.iter().all(|b| b.name != s.name));
+            sockets.append(&mut bindings);
+            *waiting = snapshot;
+            return;
+        }
+    }
+    all.push(Mail::Publish(snapshot, bindings));
 }
 
 /// Messages that wait at most, beside those that must not be lost.
