@@ -53,6 +53,11 @@ impl Wheel {
         }
     }
 
+    /// True if `i` has a deadline.
+    pub fn is_set(&self, i: u32) -> bool {
+        self.nodes.get(i as usize).is_some_and(|n| n.due != 0)
+    }
+
     /// `i` has no deadline. Its place in the wheel stays until it is reached.
     pub fn clear(&mut self, i: u32) {
         if let Some(node) = self.nodes.get_mut(i as usize) {

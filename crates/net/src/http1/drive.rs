@@ -139,6 +139,9 @@ impl Shard {
     pub(super) fn flush(&mut self, i: u32, t: &mut Txn) -> Result<bool, Next> {
         while !t.out.is_empty() {
             if !self.conns[i].writable {
+                if !self.wheel.is_set(i) {
+                    self.stall_timer(i, t);
+                }
                 return Ok(false);
             }
             match poll::send(self.conns.fd(i), t.out.as_slice()) {
