@@ -102,6 +102,7 @@ impl Shard {
                 if t.interim > INTERIM {
                     return self.forward_failed(i, t, Failure::BadResponse);
                 }
+                t.flags.continued |= status == 100;
                 if t.run.exchange.request.version() == Version::Http11 {
                     let head = &t.run.exchange.response;
                     wire::http1::write_response(
@@ -165,7 +166,10 @@ impl Shard {
             _ => (Framing::Chunked, Writer::Chunked),
         };
         t.flags.until_close = framing == Framing::UntilClose;
-        t.flags.close |= t.flags.until_close || self.draining();
+        // A client that waits for a 100 may still send its body or not: what follows could be either.
+        let unsure =
+            t.info.expect_continue && !t.flags.continued && !t.request.reader.is_done();
+        t.flags.close |= t.flags.until_close || unsure || self.draining();
         t.response.writer = writer;
         t.flags.trailers = t.info.te_trailers;
         let declared = if changed { None } else { t.rsp.declared_length };

@@ -64,6 +64,8 @@ pub(crate) struct Flags {
     pub unsent: bool,
     /// The connection to the client is closed after this response.
     pub close: bool,
+    /// The client was told to send the body that it announced.
+    pub continued: bool,
     /// The upstream's connection may be used again, as far as its response says.
     pub up_keep: bool,
     /// The upstream takes no more bytes, but may still answer.
