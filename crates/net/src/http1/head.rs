@@ -96,6 +96,9 @@ impl Shard {
         let now = self.now;
         let listener = self.listener_of(i);
         let stray = t.input.len() == t.scan.skipped();
+        if stray {
+            t.started = 0;
+        }
         let deadline = if t.input.is_empty() || stray {
             if t.out.is_empty() {
                 now + listener.idle
