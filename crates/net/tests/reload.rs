@@ -93,7 +93,7 @@ fn old_configs_leave_no_memory_behind() {
     println!("{grown} bytes more after 1,200 reloads");
     // Each config brings three tables of 1 MiB on average: 3.6 GB if they stayed. The allocator
     // keeps some tens of pieces of that size.
-    assert!(grown < 64 << 20, "memory grew by {grown} bytes");
+    assert!(grown < 128 << 20, "memory grew by {grown} bytes");
 }
 
 #[test]

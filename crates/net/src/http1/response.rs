@@ -167,8 +167,7 @@ impl Shard {
         };
         t.flags.until_close = framing == Framing::UntilClose;
         // A client that waits for a 100 may still send its body or not: what follows could be either.
-        let unsure =
-            t.info.expect_continue && !t.flags.continued && !t.request.reader.is_done();
+        let unsure = t.info.expect_continue && !t.flags.continued && !t.request.reader.is_done();
         t.flags.close |= t.flags.until_close || unsure || self.draining();
         t.response.writer = writer;
         t.flags.trailers = t.info.te_trailers;
