@@ -238,8 +238,9 @@ fn stale(deed: fn(Peer)) -> Origin {
 
 #[test]
 fn a_connection_that_died_while_idle() {
-    let no_byte: &[(&str, fn(Peer))] = &[("closed", Peer::close), ("reset", Peer::reset)];
-    let a_byte: &[(&str, fn(Peer))] = &[
+    type End = fn(Peer);
+    let no_byte: &[(&str, End)] = &[("closed", Peer::close), ("reset", Peer::reset)];
+    let a_byte: &[(&str, End)] = &[
         ("closed behind a byte", |mut peer| {
             peer.send("H");
             peer.close();
