@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::mpsc::{sync_channel, SyncSender, TrySendError};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use gateway_core::access_log::{Entry, MAX_LINE};
 use gateway_core::config::{Format, Sink};
@@ -189,6 +190,8 @@ pub(crate) fn check_sink(sink: &Sink) -> std::io::Result<()> {
 struct Writer {
     mail: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// Ends with the thread.
+    ended: Mutex<Receiver<()>>,
     /// Buffers that were written, to be filled again.
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
 }
@@ -202,6 +205,7 @@ impl Writer {
     fn start(path: Option<PathBuf>) -> std::io::Result<Self> {
         let mut file = path.as_ref().map(append).transpose()?;
         let (mail, jobs) = sync_channel::<Job>(BUFFERS);
+        let (running, ended) = sync_channel(0);
         let spare = Arc::new(Mutex::new(Vec::with_capacity(SPARE)));
         let give_back = spare.clone();
         let thread = std::thread::Builder::new()
@@ -230,10 +234,12 @@ impl Writer {
                     }
                 }
                 drop(std::io::stdout().flush());
+                drop::<SyncSender<()>>(running);
             })?;
         Ok(Self {
             mail: Some(mail),
             thread: Some(thread),
+            ended: Mutex::new(ended),
             spare,
         })
     }
@@ -260,7 +266,10 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.mail = None;
-        if let Some(thread) = self.thread.take() {
+        // What is written gets its time; a sink that takes nothing does not hold up the end.
+        let ended = lock(&self.ended).recv_timeout(LAST_WORDS);
+        let late = ended == Err(RecvTimeoutError::Timeout);
+        if let Some(thread) = self.thread.take().filter(|_| !late) {
             let _panicked = thread.join();
         }
     }
@@ -282,3 +291,5 @@ const WAIT: u64 = 100_000_000;
 const BUFFERS: usize = 64;
 /// Written buffers that are kept.
 const SPARE: usize = 8;
+/// How long the end waits for a slow sink.
+const LAST_WORDS: Duration = Duration::from_secs(1);
