@@ -177,11 +177,8 @@ impl Shard {
     pub(super) fn read_proxy_header(&mut self, i: u32, t: &mut Txn) -> Next {
         let n = match self.receive(i) {
             Moved::Some(n) => n,
-            Moved::Blocked => {
-                let head = self.listener_of(i).head;
-                self.wheel.set(i, self.now + head);
-                return Next::Wait;
-            }
+            // Its deadline runs since the connection was accepted.
+            Moved::Blocked => return Next::Wait,
             Moved::End | Moved::Broken => return Next::Close,
         };
         t.input.append(&self.scratch[..n]);
