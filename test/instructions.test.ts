@@ -60,6 +60,21 @@ test('instructions of one request have not grown', async (t) => {
   assert.ok(growth <= MOST_GROWTH, told);
 });
 
+test('a match among 10,000 routes costs under a tenth of a request', async (t) => {
+  if (!(await has('valgrind'))) {
+    t.skip('valgrind is missing: sh test/kit/parts.sh installs it');
+    return;
+  }
+  const program = await build();
+  const alone = (await instructions(t, program, 1100)) - (await instructions(t, program, 100));
+  const among =
+    (await instructions(t, program, 1100, 10_000)) - (await instructions(t, program, 100, 10_000));
+  const match = (among - alone) / 1000;
+  t.diagnostic(`${match} instructions more than with one route, of ${alone / 1000}`);
+  assert.ok(match > 0, 'the routes are there');
+  assert.ok(match < alone / 1000 / 10, `${match} of ${alone / 1000}`);
+});
+
 async function has(program: string): Promise<boolean> {
   return run(program, ['--version']).then(
     () => true,
@@ -79,11 +94,17 @@ async function build(): Promise<string> {
   throw new Error(`cargo named no program:\n${stdout}`);
 }
 
-async function instructions(t: TestContext, program: string, requests: number): Promise<number> {
+async function instructions(t: TestContext, program: string, requests: number, routes = 0): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'instructions-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const out = `--callgrind-out-file=${join(folder, 'out')}`;
-  const { stdout, stderr } = await run('valgrind', ['--tool=callgrind', out, program, String(requests)]);
+  const { stdout, stderr } = await run('valgrind', [
+    '--tool=callgrind',
+    out,
+    program,
+    String(requests),
+    String(routes),
+  ]);
   assert.match(stdout, new RegExp(`^${requests} requests, [1-9]\\d* bytes`));
   const found = /Collected : (\d+)/.exec(stderr)?.[1];
   assert.ok(found, stderr);

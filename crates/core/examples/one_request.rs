@@ -1,8 +1,8 @@
-//! What wire and core do for one proxied request, again and again: `one_request N`.
+//! What wire and core do for one proxied request, again and again: `one_request N [ROUTES]`.
 //!
 //! A request's head is parsed, finds its route, passes three filters, is given an endpoint and
 //! written for it; the response's head is parsed, passes the filters back, and is written for the
-//! client. No socket, no clock: two runs of different N differ by exactly the instructions of the
+//! client. Beside its route there may be many others, of all kinds. No socket, no clock: two runs of different N differ by exactly the instructions of the
 //! requests between them, which a test reads from callgrind.
 
 use std::collections::HashMap;
@@ -39,12 +39,35 @@ X-Forwarded-For: 203.0.113.9\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n\
 ETag: \"17\"\r\nContent-Length: 128\r\n\r\n";
 
+/// Routes that lie beside the one that is taken: exact, prefix and template paths, up to 50 regular
+/// expressions, a tenth of them under hosts of their own.
+fn others(n: u64) -> String {
+    let route = |i: u64| {
+        let path = match i % 4 {
+            0 => format!("/api/v{i}/items"),
+            1 => format!("/api/v{i}/*"),
+            2 => format!("/api/{{version}}/things-{i}/{{id}}"),
+            _ if i / 4 < 50 => format!("~^/api/v{i}/[0-9]+$"),
+            _ => format!("/other/{i}"),
+        };
+        let host = if i % 10 == 0 {
+            format!(r#""host": "h{i}.example.com", "#)
+        } else {
+            r#""host": "api.example.com", "#.into()
+        };
+        format!(r#"{{ "name": "r{i}", "match": {{ {host}"path": "{path}" }}, "to": "api" }},"#)
+    };
+    (0..n).map(route).collect()
+}
+
 fn main() {
-    let n: u64 = std::env::args()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("usage: one_request N");
-    let config = gateway_core::config::parse(CONFIG).unwrap_or_else(|f| panic!("{f:?}"));
+    let number = |i| std::env::args().nth(i).map(|n| n.parse::<u64>());
+    let n = number(1)
+        .and_then(Result::ok)
+        .expect("usage: one_request N [ROUTES]");
+    let routes = number(2).and_then(Result::ok).unwrap_or(0);
+    let config = CONFIG.replace("\"routes\": [", &format!("\"routes\": [{}", others(routes)));
+    let config = gateway_core::config::parse(&config).unwrap_or_else(|f| panic!("{f:?}"));
     let shared = Shared::new(1);
     let snapshot = Snapshot::compile(Arc::new(config), 1, &HashMap::new(), &shared)
         .unwrap_or_else(|f| panic!("{f:?}"));
