@@ -84,7 +84,7 @@ async function has(program: string): Promise<boolean> {
 
 /** The example's path, built as the tests are. */
 async function build(): Promise<string> {
-  const args = ['build', '-q', '-p', 'ironsluice-core', '--example', 'one_request', '--message-format=json'];
+  const args = ['build', '-q', '--workspace', '--example', 'one_request', '--message-format=json'];
   const { stdout } = await run('cargo', args, { cwd: ROOT, maxBuffer: 64 << 20 });
   for (const line of stdout.split('\n')) {
     if (!line.includes('"executable":"')) continue;
