@@ -1,22 +1,21 @@
 //! An upstream that dies under load, as by `kill -9`, and upstreams that come back. The origins are
-//! processes of their own: this file run again with [`SERVE`] set.
+//! processes of their own: this file run again.
 
 mod kit;
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use kit::{Client, Edge, Origin, PATIENCE};
+use kit::{Client, Edge, Origin, Second, PATIENCE};
 
 #[test]
 fn at_most_the_requests_in_flight_to_a_dying_upstream_fail() {
-    let (stays, mut dies) = (Process::start(0), Process::start(0));
-    let edge = Edge::to(&[stays.at, dies.at]);
+    let (_stays, stays_at) = start(0);
+    let (mut dies, dies_at) = start(0);
+    let edge = Edge::to(&[stays_at, dies_at]);
     let over = Arc::new(AtomicBool::new(false));
     let at = edge.at();
     let load: Vec<_> = (0..CLIENTS)
@@ -63,8 +62,7 @@ fn at_most_the_requests_in_flight_to_a_dying_upstream_fail() {
 
 #[test]
 fn both_gone_is_503_at_once_and_both_back_is_200_again() {
-    let (mut a, mut b) = (Process::start(0), Process::start(0));
-    let (at_a, at_b) = (a.at, b.at);
+    let ((mut a, at_a), (mut b, at_b)) = (start(0), start(0));
     let edge = Edge::to(&[at_a, at_b]);
     let mut client = Client::connect(edge.at());
     assert_eq!(client.get("/").status, 200);
@@ -75,7 +73,7 @@ fn both_gone_is_503_at_once_and_both_back_is_200_again() {
     // The first may meet a connection that was idle when its origin died.
     assert!(codes[2..].iter().all(|c| *c == 503), "{codes:?}");
     assert!(began.elapsed().as_millis() < 1000, "{:?}", began.elapsed());
-    let _back = (Process::start(at_a.port()), Process::start(at_b.port()));
+    let _back = (start(at_a.port()), start(at_b.port()));
     let deadline = Instant::now() + PATIENCE;
     while client.get("/").status != 200 {
         assert!(Instant::now() < deadline, "not back");
@@ -90,48 +88,17 @@ fn both_gone_is_503_at_once_and_both_back_is_200_again() {
     }
 }
 
-/// An origin in a process of its own.
-struct Process {
-    child: Child,
-    at: SocketAddr,
-}
-
-impl Process {
-    fn start(port: u16) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this file"))
-            .args(["--exact", "--nocapture", "serve"])
-            .env(SERVE, port.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a second process");
-        let out = BufReader::new(child.stdout.take().expect("its output"));
-        let at = out
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|l| l.split("serves at ").nth(1)?.parse().ok())
-            .expect("it serves");
-        Self { child, at }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("gone");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _ended = self.child.wait();
-    }
+/// An origin in a process of its own, at this port or at any.
+fn start(port: u16) -> (Second, SocketAddr) {
+    Second::start("serve", &port.to_string(), |l| {
+        l.split("serves at ").nth(1)?.parse().ok()
+    })
 }
 
 /// Not a test of its own: the other process's part.
 #[test]
 fn serve() {
-    let Ok(port) = std::env::var(SERVE) else {
+    let Some(port) = Second::order() else {
         return;
     };
     let port: u16 = port.parse().expect("a port");
@@ -146,8 +113,7 @@ fn serve() {
         }
     });
     println!("serves at {}", origin.at);
-    let _ends = std::io::stdin().read_line(&mut String::new());
+    Second::stay();
 }
 
 const CLIENTS: usize = 16;
-const SERVE: &str = "IRONSLUICE_TEST_SERVE";

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kit::{Client, Edge, Origin};
+use kit::{resident, Client, Edge, Origin};
 use net::counts;
 
 #[test]
@@ -158,21 +158,6 @@ fn swallow(peer: &mut kit::Peer) {
             _ => return,
         }
     }
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("the status");
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmRSS:"))
-        .expect("VmRSS");
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("a number");
-    kib << 10
 }
 
 const GIB: u64 = 1 << 30;

@@ -1,14 +1,12 @@
 //! What an idle connection costs: memory of the shards between 5,000 and 15,000 connections that
 //! have each served a request. The clients live in a process of their own, which is this file run
-//! again with [`HOLD`] set; what the kernel keeps for sockets is not counted.
+//! again; what the kernel keeps for sockets is not counted.
 
 mod kit;
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 
-use kit::{config_to, Client, Edge, Origin};
+use kit::{config_to, resident, Client, Edge, Origin, Second};
 
 #[test]
 fn an_idle_connection_costs_at_most_300_bytes() {
@@ -24,7 +22,10 @@ fn an_idle_connection_costs_at_most_300_bytes() {
     let mut holders = Vec::new();
     let mut memory = Vec::new();
     for (total, more) in [(5_000, 5_000), (15_000, 10_000)] {
-        holders.push(Holder::start(&edge, more));
+        let order = format!("{} {more}", edge.at());
+        holders.push(Second::start("hold", &order, |l| {
+            l.contains("held").then_some(())
+        }));
         // One more, on the main thread: all others are idle by now.
         assert_eq!(Client::connect(edge.at()).get("/").status, 200);
         memory.push((total, resident()));
@@ -39,40 +40,10 @@ fn an_idle_connection_costs_at_most_300_bytes() {
     drop(holders);
 }
 
-/// A process that holds connections.
-struct Holder(Child);
-
-impl Holder {
-    fn start(edge: &Edge, connections: usize) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this file"))
-            .args(["--exact", "--nocapture", "hold"])
-            .env(HOLD, format!("{} {connections}", edge.at()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("a second process");
-        let out = BufReader::new(child.stdout.take().expect("its output"));
-        let held = out
-            .lines()
-            .map_while(Result::ok)
-            .any(|l| l.contains("held"));
-        assert!(held, "the connections could not be made");
-        Self(child)
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ended = self.0.wait();
-    }
-}
-
 /// Not a test of its own: the other process's part.
 #[test]
 fn hold() {
-    let Ok(order) = std::env::var(HOLD) else {
+    let Some(order) = Second::order() else {
         return;
     };
     raise_open_files();
@@ -85,23 +56,7 @@ fn hold() {
         held.push(client.stream);
     }
     println!("held {}", held.len());
-    std::io::stdout().flush().expect("said");
-    let _ends = std::io::stdin().read_line(&mut String::new());
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("the status");
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmRSS:"))
-        .expect("VmRSS");
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("a number");
-    kib << 10
+    Second::stay();
 }
 
 fn raise_open_files() {
@@ -121,5 +76,3 @@ fn raise_open_files() {
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
     }
 }
-
-const HOLD: &str = "IRONSLUICE_TEST_HOLD";

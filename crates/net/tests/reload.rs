@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kit::{Client, Edge, Origin, PATIENCE};
+use kit::{resident, Client, Edge, Origin, PATIENCE};
 
 #[test]
 fn a_hundred_reloads_in_ten_seconds_harm_nobody() {
@@ -147,17 +147,6 @@ fn config(origin: std::net::SocketAddr, n: u32) -> String {
   "routes": [{routes} {{ "name": "stays", "match": {{ "path": "/*" }}, "to": "stays" }}] }}"#,
         1 + n % 60_000
     )
-}
-
-/// Bytes of this process that are in memory.
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").expect("its memory");
-    let pages: u64 = statm
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("a number");
-    pages * 4096
 }
 
 const RELOADS: u32 = 100;

@@ -7,6 +7,7 @@ mod edge;
 mod origin;
 mod pieces;
 mod port;
+mod second;
 pub mod table;
 
 pub use client::{field, Client, Response};
@@ -14,6 +15,7 @@ pub use edge::{config_to, Edge};
 pub use origin::{Origin, Peer, Request};
 pub use pieces::{Pieces, Random};
 pub use port::{full, Port};
+pub use second::{resident, Second};
 
 /// No wait of a test is longer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
