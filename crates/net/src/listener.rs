@@ -99,13 +99,19 @@ impl Shard {
             return;
         };
         // Connections that wait in its queue would be reset: they are taken in first.
-        self.accept(i, l as u16);
+        while self.accept(i, l as u16) {}
         self.remove(i);
         for i in self.conns.indices() {
             let client = self.conns.client(i);
-            let idle = client.is_some_and(|c| usize::from(c.listener) == l && c.txn.is_none());
-            if idle && !self.conns[i].readable {
-                self.close_client(i, None);
+            let idle = client.is_some_and(|c| {
+                let nothing_sent = |t: &Txn| t.stage == Stage::Proxy && t.input.is_empty();
+                usize::from(c.listener) == l && c.txn.as_deref().is_none_or(nothing_sent)
+            });
+            if idle {
+                // A request may have arrived unseen: it is still answered. If there is none, the
+                // connection is closed.
+                self.conns[i].readable = true;
+                self.later(i);
             }
         }
     }
@@ -116,15 +122,16 @@ impl Shard {
         }
     }
 
-    /// Takes in connections that wait, within the listener's limit.
-    pub(crate) fn accept(&mut self, socket: u32, slot: u16) {
+    /// Takes in connections that wait, within the listener's limit. True if more may wait that can
+    /// be taken in at once.
+    pub(crate) fn accept(&mut self, socket: u32, slot: u16) -> bool {
         let fd = self.conns.fd(socket);
         for _ in 0..ACCEPTS {
             let l = &mut self.listeners[usize::from(slot)];
             if l.open >= l.most {
                 // They wait in the system's queue until one leaves.
                 self.wheel.set(socket, self.now + RETRY);
-                return;
+                return false;
             }
             match poll::accept(fd) {
                 Accepted::Some(fd, peer) => {
@@ -160,15 +167,16 @@ impl Shard {
                         }
                     }
                 }
-                Accepted::None => return,
+                Accepted::None => return false,
                 Accepted::Exhausted => {
                     self.counters.refused_connection(l.meter);
                     self.wheel.set(socket, self.now + RETRY);
-                    return;
+                    return false;
                 }
             }
         }
         self.wheel.set(socket, self.now + 1);
+        true
     }
 
     /// A connection of this listener has ended.

@@ -120,7 +120,22 @@ impl Shard {
         while !self.stop {
             self.tick();
         }
+        for i in self.conns.indices() {
+            if matches!(self.conns[i].role, Role::Client(_)) {
+                self.guarded(i, Self::cut);
+            }
+        }
         self.lines.flush();
+    }
+
+    /// Ends a client's connection in the middle: a response that has begun ends with a reset, so
+    /// that nobody takes what was sent for the whole.
+    fn cut(&mut self, i: u32) {
+        let t = self.take(i);
+        if t.as_ref().is_some_and(|t| t.flags.responding) {
+            poll::reset_on_close(self.conns.fd(i));
+        }
+        self.close_client(i, t);
     }
 
     fn tick(&mut self) {
@@ -185,7 +200,7 @@ impl Shard {
             Role::Client(_) => self.drive(i),
             Role::Listener { slot } => {
                 let slot = *slot;
-                self.accept(i, slot);
+                let _others_have_their_turn = self.accept(i, slot);
             }
             Role::Wake => {
                 self.mailbox.wake.clear();
@@ -201,7 +216,9 @@ impl Shard {
         match self.conns[i].role {
             Role::Upstream(_) => self.upstream_deadline(i),
             Role::Client(_) => self.client_deadline(i),
-            Role::Listener { slot } => self.accept(i, slot),
+            Role::Listener { slot } => {
+                let _others_have_their_turn = self.accept(i, slot);
+            }
             Role::Wake | Role::Free { .. } => {}
         }
     }
@@ -288,12 +305,6 @@ impl Shard {
     fn drain(&mut self, by: u64) {
         self.drain_by = Some(by);
         self.close_listeners();
-        for i in self.conns.indices() {
-            let idle = self.conns.client(i).is_some_and(|c| c.txn.is_none());
-            if idle {
-                self.close_client(i, None);
-            }
-        }
     }
 
     /// True once no request is on its way.

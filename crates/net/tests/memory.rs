@@ -6,11 +6,12 @@ mod kit;
 
 use std::net::TcpStream;
 
-use kit::{config_to, resident, Client, Edge, Origin, Second};
+use kit::{config_to, raise_descriptors, resident, Client, Edge, Origin, Second};
 
 #[test]
 fn an_idle_connection_costs_at_most_300_bytes() {
-    raise_open_files();
+    let most = raise_descriptors();
+    assert!(most >= 16_000, "this test needs 16,000 open files: ulimit -n says {most}");
     // It remembers nothing: its memory is this process's, too.
     let origin = Origin::start(|mut peer| {
         while peer.head().is_some() {
@@ -46,7 +47,7 @@ fn hold() {
     let Some(order) = Second::order() else {
         return;
     };
-    raise_open_files();
+    raise_descriptors();
     let (to, n) = order.split_once(' ').expect("an address and a number");
     let n: usize = n.parse().expect("a number");
     let mut held: Vec<TcpStream> = Vec::new();
@@ -57,22 +58,4 @@ fn hold() {
     }
     println!("held {}", held.len());
     Second::stay();
-}
-
-fn raise_open_files() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the pointer is that of one live struct, both times.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        assert!(
-            limit.rlim_max >= 16_000,
-            "this test needs 16,000 open files: ulimit -n says {}",
-            limit.rlim_max
-        );
-        limit.rlim_cur = limit.rlim_max.min(1 << 20);
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
-    }
 }

@@ -126,7 +126,12 @@ impl Shard {
     fn keep(&mut self, i: u32, t: Box<Txn>) {
         if t.is_idle() && !self.conns[i].readable {
             self.recycle(t);
-            let idle = self.listener_of(i).idle;
+            let listener = self.listener_of(i);
+            let (idle, retired) = (listener.idle, listener.retired);
+            if retired || self.draining() {
+                self.close_client(i, None);
+                return;
+            }
             self.wheel.set(i, self.now + idle);
             return;
         }

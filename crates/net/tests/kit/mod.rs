@@ -7,6 +7,7 @@ mod edge;
 mod origin;
 mod pieces;
 mod port;
+mod process;
 mod second;
 pub mod table;
 
@@ -15,7 +16,10 @@ pub use edge::{config_to, Edge};
 pub use origin::{Origin, Peer, Request};
 pub use pieces::{Pieces, Random};
 pub use port::{full, Port};
-pub use second::{resident, Second};
+pub use process::{
+    descriptors, metric, metric_where, raise_descriptors, resident, threads, wait_until,
+};
+pub use second::Second;
 
 /// No wait of a test is longer.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

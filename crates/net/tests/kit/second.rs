@@ -51,19 +51,4 @@ impl Drop for Second {
     }
 }
 
-/// Bytes of this process that are in memory.
-pub fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("the status");
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmRSS:"))
-        .expect("VmRSS");
-    let kib: u64 = line
-        .split_whitespace()
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("a number");
-    kib << 10
-}
-
 const ORDER: &str = "IRONSLUICE_TEST_ORDER";
