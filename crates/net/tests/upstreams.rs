@@ -7,11 +7,9 @@ use kit::{Client, Edge, Origin, Pieces};
 #[test]
 fn an_idle_connection_outlives_a_late_word_that_it_is_writable() {
     let origin = Origin::start(|mut peer| {
+        peer.pieces = Pieces::Bytes;
         while peer.request().is_some() {
-            peer.send_in(
-                Pieces::Bytes,
-                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-            );
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
     });
     let edge = Edge::to(&[origin.at]);

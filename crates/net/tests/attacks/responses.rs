@@ -125,6 +125,7 @@ fn is_served(client: &mut Client, path: &str, name: &str) {
 }
 
 fn talk(mut peer: Peer, pieces: Pieces, scripts: &[Script]) {
+    peer.pieces = pieces;
     while let Some(request) = peer.request() {
         let line = request.head.lines().next().unwrap_or_default();
         let target = line.split(' ').nth(1).unwrap_or_default();
@@ -135,7 +136,7 @@ fn talk(mut peer: Peer, pieces: Pieces, scripts: &[Script]) {
             .and_then(|i: usize| scripts.get(i));
         match script {
             Some(script) => {
-                peer.send_in(pieces, &script.bytes);
+                peer.send(&script.bytes);
                 if script.closes {
                     return peer.close();
                 }
@@ -143,7 +144,7 @@ fn talk(mut peer: Peer, pieces: Pieces, scripts: &[Script]) {
             None => {
                 let body = format!("GET {target}");
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-                peer.send_in(pieces, head + &body);
+                peer.send(head + &body);
             }
         }
     }

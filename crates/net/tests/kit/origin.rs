@@ -40,6 +40,8 @@ pub struct Request {
 /// One connection, in the hands of a test.
 pub struct Peer {
     pub stream: TcpStream,
+    /// How it sends.
+    pub pieces: Pieces,
     pending: Vec<u8>,
     number: usize,
     state: Arc<State>,
@@ -108,6 +110,7 @@ impl Origin {
                 inner.open.lock().expect("the list").push((number, second));
                 let peer = Peer {
                     stream,
+                    pieces: Pieces::Whole,
                     pending: Vec::new(),
                     number,
                     state: inner.clone(),
@@ -221,15 +224,12 @@ impl Peer {
         self.state.arrived.notify_all();
     }
 
+    /// Sends, whether or not anybody listens still.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _closed = self.stream.write_all(bytes.as_ref());
-        self
-    }
-
-    /// Sends in the given pieces.
-    pub fn send_in(&mut self, pieces: Pieces, bytes: impl AsRef<[u8]>) -> &mut Self {
-        for piece in pieces.of(bytes.as_ref()) {
-            self.send(piece);
+        for piece in self.pieces.of(bytes.as_ref()) {
+            if self.stream.write_all(piece).is_err() {
+                break;
+            }
         }
         self
     }
