@@ -340,11 +340,13 @@ fn a_client_that_reads_slowly_is_not_the_upstreams_fault() {
             peer.send(vec![b'x'; length]);
         }
     });
-    let upstream = r#"{ "timeouts": { "stall": "100ms" } }"#;
+    let upstream = r#"{ "timeouts": { "stall": "500ms" } }"#;
     let quick = Edge::with(&[origin.at], upstream, "[]");
     let clock = edge(&origin, "");
     let mut client = Client::connect(quick.at());
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    tick(&clock);
+    for _ in 0..3 {
+        tick(&clock);
+    }
     assert_eq!(client.response().body.len(), length);
 }
