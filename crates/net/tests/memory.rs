@@ -11,7 +11,10 @@ use kit::{config_to, raise_descriptors, resident, Client, Edge, Origin, Second};
 #[test]
 fn an_idle_connection_costs_at_most_300_bytes() {
     let most = raise_descriptors();
-    assert!(most >= 16_000, "this test needs 16,000 open files: ulimit -n says {most}");
+    assert!(
+        most >= 16_000,
+        "this test needs 16,000 open files: ulimit -n says {most}"
+    );
     // It remembers nothing: its memory is this process's, too.
     let origin = Origin::start(|mut peer| {
         while peer.head().is_some() {
