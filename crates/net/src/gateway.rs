@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
 use gateway_core::snapshot::{Shared, Snapshot};
 
 use crate::listener::Binding;
-use crate::log::{check_sink, Files, Lines};
+use crate::log::{Files, Lines};
 use crate::mailbox::{Mail, Mailbox};
 use crate::poll;
 use crate::shard::Shard;
@@ -25,6 +25,8 @@ pub struct Gateway {
     shared: Arc<Shared>,
     process: ProcessCounters,
     state: Mutex<State>,
+    /// The shards own what is open: it ends with the last of them.
+    files: Weak<Files>,
 }
 
 struct Handle {
@@ -125,9 +127,9 @@ impl Gateway {
         let resolved = HashMap::new();
         let snapshot =
             Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
-        check_log(&snapshot)?;
-        let (addresses, bindings) = bind(&snapshot.config, &[], count)?;
         let files = Arc::new(Files::default());
+        prepare(&files, &snapshot)?;
+        let (addresses, bindings) = bind(&snapshot.config, &[], count)?;
         let mut shards = Vec::new();
         for bindings in bindings {
             shards.push(
@@ -150,6 +152,7 @@ impl Gateway {
             shared,
             process,
             state,
+            files: Arc::downgrade(&files),
         })
     }
 
@@ -186,7 +189,8 @@ impl Gateway {
         let snapshot = Snapshot::compile(config, revision, &state.resolved, &self.shared)
             .map_err(StartError::Config)?;
         let snapshot = Arc::new(snapshot);
-        check_log(&snapshot)?;
+        let files = self.files.upgrade().ok_or(StartError::Closing)?;
+        prepare(&files, &snapshot)?;
         let (addresses, bindings) = bind(&snapshot.config, &state.addresses, self.shards.len())?;
         for (shard, bindings) in self.shards.iter().zip(bindings) {
             shard
@@ -322,7 +326,7 @@ fn spawn(
                 Ok(shard) => shard,
                 Err(e) => return drop(told.send(Err(e))),
             };
-            shard.lines.configure(&snapshot);
+            let _none_yet = shard.lines.configure(&snapshot);
             shard.listen(&snapshot, bindings);
             let _gone = told.send(Ok(()));
             drop(snapshot);
@@ -380,9 +384,7 @@ fn bind(
     Ok((addresses, bindings))
 }
 
-fn check_log(snapshot: &Snapshot) -> Result<(), StartError> {
-    match &snapshot.access_log {
-        Some((sink, _)) => check_sink(sink).map_err(StartError::Log),
-        None => Ok(()),
-    }
+fn prepare(files: &Files, snapshot: &Snapshot) -> Result<(), StartError> {
+    let sink = snapshot.access_log.as_ref().map(|(sink, _)| sink);
+    files.prepare(sink).map_err(StartError::Log)
 }

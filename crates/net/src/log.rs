@@ -3,9 +3,9 @@
 //! a slow disk never slows a request.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -19,6 +19,7 @@ use gateway_core::snapshot::Snapshot;
 use wire::Version;
 
 use crate::http1::Txn;
+use crate::poll;
 
 /// One thread's lines on their way to the log.
 pub(crate) struct Lines {
@@ -46,9 +47,9 @@ impl Lines {
         }
     }
 
-    /// Takes over what a config says of the log.
-    pub fn configure(&mut self, snapshot: &Snapshot) {
-        self.flush();
+    /// Takes over what a config says of the log. Returns how many lines were dropped.
+    pub fn configure(&mut self, snapshot: &Snapshot) -> u64 {
+        let dropped = self.flush();
         match &snapshot.access_log {
             Some((sink, format)) => {
                 self.format = Some(format.clone());
@@ -56,6 +57,7 @@ impl Lines {
             }
             None => (self.format, self.to) = (None, None),
         }
+        dropped
     }
 
     pub fn on(&self) -> bool {
@@ -131,13 +133,14 @@ impl Lines {
             self.buffer.clear();
             return lines;
         };
+        let lost = writer.lost.swap(0, Relaxed);
         let full = std::mem::replace(&mut self.buffer, writer.spare());
-        match writer.send(full) {
-            Ok(()) => 0,
+        match writer.send(full, lines) {
+            Ok(()) => lost,
             Err(mut dropped) => {
                 dropped.clear();
                 self.buffer = dropped;
-                lines
+                lost + lines
             }
         }
     }
@@ -147,7 +150,7 @@ impl Lines {
     }
 }
 
-/// The writing threads of a gateway, one a file.
+/// The writing threads of a gateway, one a file that a config in force names.
 #[derive(Default)]
 pub(crate) struct Files {
     open: Mutex<HashMap<Option<PathBuf>, Arc<Writer>>>,
@@ -156,10 +159,7 @@ pub(crate) struct Files {
 impl Files {
     /// The writer for a sink. None if its file cannot be opened, which `check_sink` has told.
     fn writer(&self, sink: &Sink) -> Option<Arc<Writer>> {
-        let path = match sink {
-            Sink::Stdout => None,
-            Sink::File(path) => Some(path.clone()),
-        };
+        let path = path_of(sink);
         let mut open = lock(&self.open);
         if let Some(w) = open.get(&path) {
             return Some(w.clone());
@@ -169,21 +169,52 @@ impl Files {
         Some(writer)
     }
 
+    /// Opens a sink ahead of the threads that will write to it, so that none of them waits for a
+    /// slow disk, and closes those that none of them uses any more.
+    ///
+    /// # Errors
+    /// The system's, when the file cannot be opened or no thread is left.
+    pub fn prepare(&self, sink: Option<&Sink>) -> std::io::Result<()> {
+        let path = sink.map(path_of);
+        let mut unused = Vec::new();
+        let mut open = lock(&self.open);
+        open.retain(|at, w| {
+            let keep = Arc::strong_count(w) > 1 || path.as_ref() == Some(at);
+            if !keep {
+                unused.push(w.clone());
+            }
+            keep
+        });
+        if let Some(path) = path {
+            match path.as_ref().filter(|_| open.contains_key(&path)) {
+                // It may be gone, or no longer ours to write.
+                Some(there) => drop(poll::append(there)?),
+                None if open.contains_key(&path) => {}
+                None => {
+                    open.insert(path.clone(), Arc::new(Writer::start(path)?));
+                }
+            }
+        }
+        // Their last lines are written without the lock.
+        drop(open);
+        drop(unused);
+        Ok(())
+    }
+
     fn reopen(&self) {
         for w in lock(&self.open).values() {
-            let _full = w.mail.as_ref().map(|m| m.try_send(Job::Reopen));
+            w.reopen.store(true, Relaxed);
+            // Only a nudge: a writer that is behind sees the flag when it gets on.
+            let _full = w.mail.as_ref().map(|m| m.try_send(Job::Nudge));
         }
     }
 }
 
-/// Whether a log file can be written.
-///
-/// # Errors
-/// The system's, when it cannot be opened.
-pub(crate) fn check_sink(sink: &Sink) -> std::io::Result<()> {
+/// The file of a sink; none is the standard output.
+fn path_of(sink: &Sink) -> Option<PathBuf> {
     match sink {
-        Sink::Stdout => Ok(()),
-        Sink::File(path) => append(path).map(drop),
+        Sink::Stdout => None,
+        Sink::File(path) => Some(path.clone()),
     }
 }
 
@@ -194,38 +225,46 @@ struct Writer {
     ended: Mutex<Receiver<()>>,
     /// Buffers that were written, to be filled again.
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Before the next write the file is opened again under its name.
+    reopen: Arc<AtomicBool>,
+    /// Lines that could not be written and are not counted yet.
+    lost: Arc<AtomicU64>,
 }
 
 enum Job {
-    Write(Vec<u8>),
-    Reopen,
+    /// So many lines.
+    Write(Vec<u8>, u64),
+    /// Look at the flags.
+    Nudge,
 }
 
 impl Writer {
     fn start(path: Option<PathBuf>) -> std::io::Result<Self> {
-        let mut file = path.as_ref().map(append).transpose()?;
+        let mut file = path.as_deref().map(poll::append).transpose()?;
         let (mail, jobs) = sync_channel::<Job>(BUFFERS);
         let (running, ended) = sync_channel(0);
         let spare = Arc::new(Mutex::new(Vec::with_capacity(SPARE)));
-        let give_back = spare.clone();
+        let (reopen, lost) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (give_back, again, losses) = (spare.clone(), reopen.clone(), lost.clone());
         let thread = std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || {
                 for job in jobs {
-                    let mut bytes = match job {
-                        Job::Write(bytes) => bytes,
-                        Job::Reopen => {
-                            if let (Some(f), Some(Ok(new))) = (&mut file, path.as_ref().map(append))
-                            {
-                                *f = new;
-                            }
-                            continue;
+                    if again.swap(false, Relaxed) {
+                        if let Some(Ok(new)) = path.as_deref().map(poll::append) {
+                            file = Some(new);
                         }
+                    }
+                    let Job::Write(mut bytes, lines) = job else {
+                        continue;
                     };
-                    // A line that cannot be written now is lost; the next may fit again.
-                    match &mut file {
-                        Some(f) => drop(f.write_all(&bytes)),
-                        None => drop(std::io::stdout().write_all(&bytes)),
+                    // What cannot be written now is lost; the next may fit again.
+                    let written = match &mut file {
+                        Some(f) => f.write_all(&bytes),
+                        None => std::io::stdout().write_all(&bytes),
+                    };
+                    if written.is_err() {
+                        losses.fetch_add(lines, Relaxed);
                     }
                     bytes.clear();
                     let mut spare = lock(&give_back);
@@ -241,6 +280,8 @@ impl Writer {
             thread: Some(thread),
             ended: Mutex::new(ended),
             spare,
+            reopen,
+            lost,
         })
     }
 
@@ -251,15 +292,16 @@ impl Writer {
     }
 
     /// Hands a buffer to the writing thread, or back if that is too far behind.
-    fn send(&self, bytes: Vec<u8>) -> Result<(), Vec<u8>> {
+    fn send(&self, bytes: Vec<u8>, lines: u64) -> Result<(), Vec<u8>> {
         let Some(mail) = &self.mail else {
             return Err(bytes);
         };
-        mail.try_send(Job::Write(bytes)).map_err(|e| match e {
-            TrySendError::Full(Job::Write(bytes))
-            | TrySendError::Disconnected(Job::Write(bytes)) => bytes,
-            _ => Vec::new(),
-        })
+        mail.try_send(Job::Write(bytes, lines))
+            .map_err(|e| match e {
+                TrySendError::Full(Job::Write(bytes, _))
+                | TrySendError::Disconnected(Job::Write(bytes, _)) => bytes,
+                _ => Vec::new(),
+            })
     }
 }
 
@@ -277,10 +319,6 @@ impl Drop for Writer {
 
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn append(path: &PathBuf) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// A buffer is handed over at so many bytes,

@@ -3,11 +3,13 @@
 //! Readiness is epoll, edge-triggered: a descriptor is registered once, for reading, writing and
 //! hang-up, and never again. With the feature `count`, every call is counted (see [`counts`]).
 
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::{size_of, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// A set of descriptors whose readiness is awaited.
@@ -408,6 +410,25 @@ pub(crate) fn random() -> u64 {
     } else {
         wall() ^ monotonic().rotate_left(32)
     }
+}
+
+/// Opens a file to append to it, and makes it if it is not there. A pipe that nobody reads is an
+/// error at once: opening it as a file is would wait for a reader.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn append(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    // SAFETY: no pointer is passed, and the descriptor is open. Writes wait, on a thread for them.
+    check(unsafe {
+        let flags = check(libc::fcntl(file.as_raw_fd(), libc::F_GETFL))?;
+        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
+    })?;
+    Ok(file)
 }
 
 /// The number of CPUs that this process may use.

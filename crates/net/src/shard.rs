@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use gateway_core::engine::InForce;
 use gateway_core::forward::Turns;
-use gateway_core::metrics::ShardCounters;
+use gateway_core::metrics::{bump, ShardCounters};
 use gateway_core::snapshot::Snapshot;
 
 use crate::conns::{Conns, Role, Up, NONE};
@@ -125,7 +125,8 @@ impl Shard {
                 self.guarded(i, Self::cut);
             }
         }
-        self.lines.flush();
+        let dropped = self.lines.flush();
+        bump(&self.counters.access_log_dropped, dropped);
     }
 
     /// Ends a client's connection in the middle: a response that has begun ends with a reset, so
@@ -241,7 +242,7 @@ impl Shard {
     /// Counts a bug, and mends what its stack may have taken along.
     #[cold]
     pub(crate) fn caught(&mut self) {
-        gateway_core::metrics::bump(&self.counters.panics, 1);
+        bump(&self.counters.panics, 1);
         if self.scratch.is_empty() {
             self.scratch = vec![0; poll::piece()];
         }
@@ -281,7 +282,8 @@ impl Shard {
     }
 
     fn publish(&mut self, snapshot: Arc<Snapshot>, bindings: Vec<Binding>) {
-        self.lines.configure(&snapshot);
+        let dropped = self.lines.configure(&snapshot);
+        bump(&self.counters.access_log_dropped, dropped);
         self.listen(&snapshot, bindings);
         // Connections to endpoints that are no longer wanted would only run into their timeout.
         let wanted: std::collections::HashSet<u32> = snapshot

@@ -3,6 +3,7 @@
 
 mod kit;
 
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -50,13 +51,8 @@ fn a_sink_that_takes_nothing_costs_lines_and_no_request() {
     let origin = Origin::serve(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec());
     let log = Log::new("stuck");
     // A pipe whose reader never reads, held open by this test.
-    let made = std::process::Command::new("mkfifo").arg(&log.path).status();
-    assert!(made.expect("mkfifo").success());
-    let reader = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&log.path)
-        .expect("the pipe");
+    log.make_pipe();
+    let reader = log.open_pipe();
     let edge = Edge::start(&log.config(&origin, r#""format": "$path""#));
     let mut client = Client::connect(edge.at());
     let path = format!("/{}", "x".repeat(7000));
@@ -85,6 +81,94 @@ fn a_sink_that_takes_nothing_costs_lines_and_no_request() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_is_an_error_and_not_a_wait() {
+    let origin = Origin::echo();
+    let log = Log::new("unread");
+    log.make_pipe();
+    let config = log.config(&origin, r#""format": "$path""#);
+    let (told, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let config = gateway_core::config::parse(&config).expect("a config");
+        let code = net::Gateway::start(config).err().map(|e| e.code());
+        told.send(code)
+    });
+    let code = answer.recv_timeout(PATIENCE).expect("the start ends");
+    assert_eq!(code, Some("access_log_failed"));
+}
+
+#[test]
+fn lines_that_the_disk_refuses_are_counted() {
+    let origin = Origin::echo();
+    let log = Log {
+        path: "/dev/full".into(),
+        keep: true,
+    };
+    let edge = Edge::start(&log.config(&origin, r#""format": "$path""#));
+    let mut client = Client::connect(edge.at());
+    // What one buffer lost is counted when the next is handed over.
+    let deadline = Instant::now() + PATIENCE;
+    while edge.counter("access_log_dropped") == 0 {
+        assert_eq!(client.get("/lost").status, 200);
+        assert!(Instant::now() < deadline, "nothing is counted");
+    }
+}
+
+#[test]
+fn a_log_that_no_config_names_any_more_is_closed() {
+    let origin = Origin::echo();
+    let logs: Vec<_> = (0..20).map(|n| Log::new(&format!("closed-{n}"))).collect();
+    let edge = Edge::start(&logs[0].config(&origin, r#""format": "$path""#));
+    let mut client = Client::connect(edge.at());
+    for log in &logs {
+        edge.reload(&log.config(&origin, r#""format": "$path""#));
+        client.get("/line");
+        assert_eq!(log.wait_for(1), ["/line"]);
+    }
+    let open = logs.iter().filter(|l| l.is_open()).count();
+    // The one in force, and the one before it until the next reload.
+    assert!(open <= 2, "{open} files are open");
+}
+
+#[test]
+fn a_file_is_opened_anew_although_its_writer_was_behind() {
+    let origin = Origin::serve(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec());
+    let log = Log::new("behind");
+    log.make_pipe();
+    let mut pipe = log.open_pipe();
+    let edge = Edge::start(&log.config(&origin, r#""format": "$path""#));
+    let mut client = Client::connect(edge.at());
+    let path = format!("/{}", "x".repeat(7000));
+    while edge.counter("access_log_dropped") == 0 {
+        assert_eq!(client.get(&path).status, 200);
+    }
+    let moved = log.path.with_extension("1");
+    std::fs::rename(&log.path, &moved).expect("moved");
+    edge.gateway.reopen_logs();
+    // The wish is heard before the pipe is read from: its writer cannot take it yet.
+    client.get(&path);
+    let reader = std::thread::spawn(move || {
+        let mut piece = vec![0; 64 << 10];
+        while pipe
+            .read(&mut piece)
+            .is_ok_and(|n| !piece[..n].contains(&b'\0'))
+        {}
+    });
+    let deadline = Instant::now() + PATIENCE;
+    while !log.path.exists() {
+        client.get("/after");
+        assert!(Instant::now() < deadline, "no new file");
+    }
+    // Ends the reader, which holds the pipe open by itself.
+    let mut end = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&moved)
+        .expect("the pipe");
+    end.write_all(b"\0").expect("the last byte");
+    reader.join().expect("the reader");
+    std::fs::remove_file(moved).expect("removed");
+}
+
+#[test]
 fn a_file_that_was_moved_away_is_opened_anew() {
     let origin = Origin::echo();
     let log = Log::new("moved");
@@ -107,6 +191,8 @@ fn a_file_that_was_moved_away_is_opened_anew() {
 /// A log file of one test; removed with it.
 struct Log {
     path: PathBuf,
+    /// It is not ours to remove.
+    keep: bool,
 }
 
 impl Log {
@@ -114,7 +200,32 @@ impl Log {
         let file = format!("ironsluice-{name}-{}.log", std::process::id());
         Self {
             path: std::env::temp_dir().join(file),
+            keep: false,
         }
+    }
+
+    fn make_pipe(&self) {
+        let made = std::process::Command::new("mkfifo")
+            .arg(&self.path)
+            .status();
+        assert!(made.expect("mkfifo").success());
+    }
+
+    /// Opened both ways it waits for nobody.
+    fn open_pipe(&self) -> std::fs::File {
+        let mut options = std::fs::OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .open(&self.path)
+            .expect("the pipe")
+    }
+
+    /// Whether this process has it open.
+    fn is_open(&self) -> bool {
+        let all = std::fs::read_dir("/proc/self/fd").expect("descriptors");
+        all.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+            .any(|to| to == self.path)
     }
 
     fn config(&self, origin: &Origin, format: &str) -> String {
@@ -138,6 +249,8 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        let _gone = std::fs::remove_file(&self.path);
+        if !self.keep {
+            let _gone = std::fs::remove_file(&self.path);
+        }
     }
 }
