@@ -50,7 +50,7 @@ fn others(n: u64) -> String {
             _ if i / 4 < 50 => format!("~^/api/v{i}/[0-9]+$"),
             _ => format!("/other/{i}"),
         };
-        let host = if i % 10 == 0 {
+        let host = if i.is_multiple_of(10) {
             format!(r#""host": "h{i}.example.com", "#)
         } else {
             r#""host": "api.example.com", "#.into()
