@@ -71,7 +71,7 @@ pub struct ListenerLimits {
     /// Bytes of a request head, 1KiB to 1MiB; more is 431.
     pub head: Size,
     /// Fields of a request head; more is 431.
-    pub fields: Whole<1, 1000>,
+    pub fields: Whole<1, 256>,
     /// Bytes of a request target, at most `head`; more is 414.
     pub uri: Size,
     /// Open connections; one more is closed as soon as it is accepted.
