@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use wire::{Framing, Head};
+use wire::{Framing, Head, Method};
 
 use crate::body::Side;
 use crate::filter::{
@@ -100,6 +100,21 @@ pub struct Run {
     code: &'static str,
 }
 
+/// TRACE would show a client's cookies to whoever made it ask, and CONNECT is for proxies of the
+/// other kind. A method that no route can name is not served (RFC 9110 section 9.1).
+fn refused_method(req: &Head) -> Option<Reply> {
+    match req.method() {
+        Method::Trace | Method::Connect => {
+            let reply = Reply::problem(405, "method_refused", "This method is not served here.");
+            Some(reply.with("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
+        }
+        Method::Other if crate::route::pattern::Method::bit_of(req.method_bytes()) == 0 => Some(
+            Reply::problem(501, "method_unknown", "This method is not known here."),
+        ),
+        _ => None,
+    }
+}
+
 impl Default for AskId {
     fn default() -> Self {
         ROUTE_FORWARD
@@ -117,6 +132,9 @@ impl Run {
     ) -> Step {
         self.exchange.client = client;
         self.phase = Phase::Request;
+        if let Some(reply) = refused_method(&self.exchange.request) {
+            return self.refuse(&reply);
+        }
         let route = snapshot.router.find(listener, &self.exchange.request);
         self.snapshot = Some(snapshot.clone());
         let Some(route) = route else {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use gateway_core::filter::Client;
 use gateway_core::reply::Reply;
 use wire::http1::Refusal;
-use wire::{Framing, Method};
+use wire::Framing;
 
 use super::drive::Next;
 use super::txn::{Stage, Txn};
@@ -134,15 +134,6 @@ impl Shard {
         t.request.begin(info.framing, &limits);
         t.run.exchange.framing = info.framing;
         self.wheel.clear(i);
-        match t.run.exchange.request.method() {
-            Method::Trace | Method::Connect => {
-                let reply =
-                    Reply::problem(405, "method_refused", "This method is not served here.")
-                        .with("allow", "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS");
-                return self.reply(i, t, &reply);
-            }
-            _ => {}
-        }
         if health {
             if let Some(reply) = self.health(&t.run.exchange.request) {
                 return self.reply(i, t, &reply);

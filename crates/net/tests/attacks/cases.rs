@@ -262,6 +262,13 @@ pub const CASES: &[Case] = &[
         Then::Serves,
     ),
     case(
+        "R28 a method that nobody knows",
+        "BREW /t HTTP/1.1\r\nHost: a\r\n\r\n",
+        &["501 method_unknown"],
+        &[],
+        Then::Serves,
+    ),
+    case(
         "R29 a bomb of ranges",
         "GET /r HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1,0-2,0-3,0-4,0-5,0-6,0-7,0-8,0-9,0-10,0-11,0-12\r\n\r\n",
         &["200"],
