@@ -403,6 +403,7 @@ fn route(
         let mut b = Build {
             at: &at,
             route: &r.name,
+            paths: &r.what.path,
             ordinal: k,
             shared: Some(shared),
             faults,

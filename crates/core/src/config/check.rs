@@ -340,6 +340,7 @@ fn filters(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Fault>) -> bo
         let mut build = Build {
             at: &at,
             route: &route.name,
+            paths: &route.what.path,
             ordinal,
             shared: None,
             faults,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{self, Fault};
 use crate::filter::Filter;
+use crate::route::pattern::Path;
 use crate::snapshot::Shared;
 
 macro_rules! filters {
@@ -64,6 +65,8 @@ pub struct Build<'a> {
     pub at: &'a str,
     /// Its route's name.
     pub route: &'a str,
+    /// The paths that the route wants, whose templates capture names.
+    pub paths: &'a [Path],
     /// Its place among the route's filters.
     pub ordinal: usize,
     /// What outlives a config; none while a config is only checked.

@@ -6,7 +6,9 @@ use regex::bytes::Regex;
 use wire::Head;
 
 use super::Build;
+use crate::config::fault::suggest;
 use crate::filter::Cx;
+use crate::route::pattern::{Path as RoutePath, Segment};
 
 #[derive(Debug)]
 pub(super) enum Path {
@@ -84,6 +86,11 @@ pub(super) fn template(text: &str, b: &mut Build<'_>) -> Option<Path> {
     if !rest.is_empty() {
         pieces.push(Piece::Text(rest.as_bytes().into()));
     }
+    for piece in &pieces {
+        if let Piece::Capture(name) = piece {
+            captured(name, text, b)?;
+        }
+    }
     let sample: Vec<u8> = pieces
         .iter()
         .flat_map(|p| match p {
@@ -92,6 +99,31 @@ pub(super) fn template(text: &str, b: &mut Build<'_>) -> Option<Path> {
         })
         .collect();
     checked("path", text, &sample, b).then_some(Path::Template(pieces))
+}
+
+/// Reports a placeholder that no path of the route captures.
+fn captured(name: &str, text: &str, b: &mut Build<'_>) -> Option<()> {
+    let names = |p: &RoutePath| match p {
+        RoutePath::Template(t) => t
+            .segments
+            .iter()
+            .filter_map(Segment::name)
+            .map(str::to_owned)
+            .collect(),
+        _ => Vec::new(),
+    };
+    let known: Vec<String> = b.paths.iter().flat_map(names).collect();
+    if known.iter().any(|k| k == name) {
+        return Some(());
+    }
+    let fix = if known.is_empty() {
+        format!("write {{{name}}} in the route's match.path, or leave it out here")
+    } else {
+        suggest(name, known.iter().map(String::as_str))
+    };
+    let why = format!("{text:?} wants {{{name}}}, which no path of the route captures");
+    b.fault("path", why, fix);
+    None
 }
 
 pub(super) fn pattern(regex: &str, replace: String, b: &mut Build<'_>) -> Option<Path> {

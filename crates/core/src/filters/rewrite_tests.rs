@@ -84,6 +84,7 @@ fn what_makes_no_path_is_a_fault() {
         (json!({ "path": "/a/../b" }), "path"),
         (json!({ "path": "/a?b=c" }), "path"),
         (json!({ "path": "/{id" }), "path"),
+        (json!({ "path": "/{id}/{nobody}" }), "path"),
         (json!({ "add_prefix": "v1" }), "add_prefix"),
         (json!({ "strip_prefix": "/a b" }), "strip_prefix"),
         (json!({ "regex": "(" , "replace": "" }), "regex"),

@@ -10,6 +10,7 @@ use super::{build, Build};
 use crate::config::{self, Fault};
 use crate::engine::Acts;
 use crate::filter::{Client, Cx, Filter, Slot, Verdict};
+use crate::route::pattern::Path;
 use crate::snapshot::{Shared, Snapshot};
 use crate::Nanos;
 
@@ -170,9 +171,11 @@ fn made(
     faults: &mut Vec<Fault>,
 ) -> Option<Box<dyn Filter>> {
     let object = config.as_object().expect("an object");
+    let paths = [Path::parse("/{id}/{rest*}").expect("a template")];
     let mut b = Build {
         at: "f",
         route: "r",
+        paths: &paths,
         ordinal: 0,
         shared,
         faults,

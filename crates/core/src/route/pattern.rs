@@ -177,6 +177,16 @@ pub enum Segment {
     Rest(Box<str>),
 }
 
+impl Segment {
+    /// The name under which it is captured.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Literal(_) => None,
+            Self::One(name) | Self::Rest(name) => Some(name),
+        }
+    }
+}
+
 impl Template {
     fn parse(text: &str) -> Result<Self, Why> {
         let mut segments = Vec::new();
