@@ -355,12 +355,10 @@ impl Shard {
         })
     }
 
-    /// Takes back a transaction that is over.
-    pub fn recycle(&mut self, mut t: Box<Txn>) {
+    /// Takes back a transaction that is as [`Txn::next`] leaves it, with nothing to send or to read.
+    pub fn recycle(&mut self, t: Box<Txn>) {
+        debug_assert!(t.is_idle() && t.up == NONE, "only what is over is kept");
         if self.free.len() < KEPT_TXNS {
-            t.next();
-            t.out.clear();
-            t.input.clear();
             self.free.push(t);
         }
     }

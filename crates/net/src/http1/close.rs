@@ -232,6 +232,7 @@ impl Shard {
         if let Some(mut t) = t {
             self.drop_upstream(&mut t);
             self.done(i, &mut t, false);
+            t.next();
             t.input.clear();
             t.out.clear();
             self.recycle(t);

@@ -123,8 +123,9 @@ impl Shard {
     }
 
     /// Puts the transaction back, or away if the connection is idle.
-    fn keep(&mut self, i: u32, t: Box<Txn>) {
+    fn keep(&mut self, i: u32, mut t: Box<Txn>) {
         if t.is_idle() && !self.conns[i].readable {
+            t.started = 0;
             self.recycle(t);
             let listener = self.listener_of(i);
             let (idle, retired) = (listener.idle, listener.retired);

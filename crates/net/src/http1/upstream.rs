@@ -31,7 +31,8 @@ impl Shard {
             let Some((live, settings)) = chosen(t, e) else {
                 return Err(Failure::NoEndpoint);
             };
-            if let Some(up) = self.pools.take(&mut self.conns, live.slot) {
+            let slot = live.slot;
+            if let Some(up) = self.pools.take(&mut self.conns, slot) {
                 self.count_upstream(t, Count::Reused);
                 self.attach(i, t, up);
                 self.write_request(t);
@@ -39,6 +40,8 @@ impl Shard {
                 self.wheel.set(up, self.now + settings.response);
                 return Ok(());
             }
+            // Only here: counting on it is an atomic on memory that threads share.
+            let live = live.clone();
             match self.dial(i, t, &live, &settings) {
                 Ok(()) => return Ok(()),
                 Err(_) => {
@@ -326,12 +329,9 @@ impl Shard {
 }
 
 /// The endpoint's address and its upstream's settings.
-fn chosen(t: &Txn, e: u32) -> Option<(std::sync::Arc<Live>, UpstreamSettings)> {
+fn chosen(t: &Txn, e: u32) -> Option<(&std::sync::Arc<Live>, UpstreamSettings)> {
     let upstream = &t.run.snapshot()?.upstreams[t.run.upstream(t.forward)? as usize];
-    Some((
-        upstream.endpoints.get(e as usize)?.live.clone(),
-        upstream.settings,
-    ))
+    Some((&upstream.endpoints.get(e as usize)?.live, upstream.settings))
 }
 
 pub(super) fn settings(t: &Txn) -> UpstreamSettings {
