@@ -9,7 +9,7 @@ export type MicroRow = Record<string, number | string>;
 
 /** Runs the benchmarks, showing what they print, and returns their rows. */
 export async function runMicro(): Promise<MicroRow[]> {
-  const args = ['bench', '-p', 'bench-micro', '--features', 'micro'];
+  const args = ['bench', '-p', 'bench-micro', '--features', 'micro', '--bench', 'ratios', '--', '--json'];
   const child = spawn('cargo', args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);

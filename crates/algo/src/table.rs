@@ -21,21 +21,24 @@
 //! fast one wait for the slow one's debts: give rates of very unlike windows a table each.
 //!
 //! Errors: only [`GcraTable::new`] fails ([`BadCapacity`]). [`GcraTable::decide`] is total.
-//! Bounds: memory is fixed at creation. A known key is decided without a lock, by one
-//!         compare-and-swap; a new one under one of 64 locks, held for one look at its set.
+//! Bounds: memory grows with use, in pieces of 8 KiB, up to 16 bytes a cell: a table that few keys
+//!         meet stays small. A known key is decided without a lock, by one compare-and-swap; a
+//!         new one under one of 64 locks, held for one look at its set.
 //! Limits: two keys with the same 64-bit hash share a cell: among 10^6 live keys by chance 1 in 3·10^7.
 //!         The hash is keyed, so nobody outside can search for such keys or aim at a set.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::gcra::{is_ahead, ticks, Decision, Gcra, BUSY, UNSEEN};
 use crate::hash::{hash_key, reduce};
 
 /// A bounded table of GCRA cells. See the module for what happens when it is full.
 pub struct GcraTable {
-    sets: Box<[Set]>,
+    /// Pieces of [`PIECE`] sets, each made when a key first falls into it.
+    pieces: Box<[OnceLock<Box<[Set]>>]>,
+    sets: usize,
     /// Held while a cell changes its key; set `s` belongs to `s % STRIPES`.
     stripes: [Mutex<()>; STRIPES],
     seed: u64,
@@ -46,10 +49,10 @@ pub struct GcraTable {
 pub struct BadCapacity(pub usize);
 
 impl GcraTable {
-    /// 1 MiB. Double the number of keys expected to be in use within one window keeps full sets
+    /// At most 1 MiB. Double the number of keys expected to be in use within one window keeps full sets
     /// below 1 in 40; see [`Gcra::window`].
     pub const DEFAULT_CAPACITY: usize = 1 << 16;
-    /// 1 GiB.
+    /// At most 1 GiB.
     pub const MAX_CAPACITY: usize = 1 << 26;
 
     /// A table of at least `capacity` cells, rounded up to a multiple of 8. `seed` must be secret
@@ -58,10 +61,10 @@ impl GcraTable {
         if capacity == 0 || capacity > Self::MAX_CAPACITY {
             return Err(BadCapacity(capacity));
         }
+        let sets = capacity.div_ceil(WAYS);
         Ok(Self {
-            sets: (0..capacity.div_ceil(WAYS))
-                .map(|_| Set::default())
-                .collect(),
+            pieces: (0..sets.div_ceil(PIECE)).map(|_| OnceLock::new()).collect(),
+            sets,
             stripes: std::array::from_fn(|_| Mutex::new(())),
             seed,
         })
@@ -81,12 +84,13 @@ impl GcraTable {
             EMPTY => 1,
             tag => tag,
         };
-        let index = reduce(tag, self.sets.len() as u64) as usize;
-        let set = &self.sets[index];
-        match set
-            .find(tag)
-            .and_then(|way| set.charge(way, tag, gcra, now, cost))
-        {
+        let index = reduce(tag, self.sets as u64) as usize;
+        let known = self.pieces[index / PIECE].get().and_then(|piece| {
+            let set = &piece[index % PIECE];
+            let way = set.find(tag)?;
+            set.charge(way, tag, gcra, now, cost)
+        });
+        match known {
             Some(decision) => decision,
             None => self.enter(index, tag, gcra, now, cost),
         }
@@ -94,13 +98,14 @@ impl GcraTable {
 
     /// How many cells there are.
     pub fn capacity(&self) -> usize {
-        self.sets.len() * WAYS
+        self.sets * WAYS
     }
 
     /// How many keys are in use at `now`, not idle again: for a metric. Reads the whole table.
     pub fn live(&self, now: u64) -> usize {
         let now = ticks(now);
-        let tats = self.sets.iter().flat_map(|set| &set.tats);
+        let pieces = self.pieces.iter().filter_map(OnceLock::get);
+        let tats = pieces.flat_map(|piece| piece.iter().flat_map(|set| &set.tats));
         tats.map(|tat| tat.load(Ordering::Relaxed))
             .filter(|&tat| tat != UNSEEN && is_ahead(tat, now))
             .count()
@@ -113,7 +118,9 @@ impl GcraTable {
         let stripe = self.stripes[index % STRIPES]
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let set = &self.sets[index];
+        let piece =
+            self.pieces[index / PIECE].get_or_init(|| (0..PIECE).map(|_| Set::default()).collect());
+        let set = &piece[index % PIECE];
         // A round is repeated only if a known key of this set was admitted meanwhile.
         let decision = loop {
             let known = set
@@ -176,11 +183,15 @@ struct Set {
 }
 
 impl Set {
+    /// All ways are looked at, without a branch: which one it will be cannot be foretold, and one
+    /// branch that was costs more than eight comparisons.
     #[inline]
     fn find(&self, tag: u64) -> Option<usize> {
-        self.tags
-            .iter()
-            .position(|t| t.load(Ordering::Relaxed) == tag)
+        let mut found = 0u32;
+        for (way, t) in self.tags.iter().enumerate() {
+            found |= u32::from(t.load(Ordering::Relaxed) == tag) << way;
+        }
+        (found != 0).then(|| found.trailing_zeros() as usize % WAYS)
     }
 
     /// Charges the cell if it is the tag's; `None` if it is not or is changing hands.
@@ -239,6 +250,8 @@ impl Set {
 const EMPTY: u64 = 0;
 /// At half load a set of 8 overflows in 1 of 47 cases, one of 4 in 1 of 19.
 const WAYS: usize = 8;
+/// Sets made together: 8 KiB.
+const PIECE: usize = 64;
 /// More than there are threads, so that newcomers rarely wait for each other.
 const STRIPES: usize = 64;
 
