@@ -257,15 +257,6 @@ impl Shared {
     pub fn sweep(&self) {
         lock(&self.tables).retain(|_, t| Arc::strong_count(t) > 1);
     }
-
-    /// The names that have meters.
-    pub fn meters(&self) -> Meters {
-        Meters {
-            routes: self.routes.names(),
-            upstreams: self.upstreams.names(),
-            listeners: self.listeners.names(),
-        }
-    }
 }
 
 /// Which name is counted where. A name keeps its place over all configs.
@@ -285,10 +276,6 @@ impl Meter {
         }
         all.insert(name.into(), next);
         next
-    }
-
-    fn names(&self) -> crate::metrics::Names {
-        lock(&self.0).iter().map(|(n, m)| (n.clone(), *m)).collect()
     }
 }
 
@@ -361,6 +348,27 @@ impl Snapshot {
             })
         } else {
             Err(faults)
+        }
+    }
+
+    /// The names in force and where each is counted. Names that left the config are not shown any
+    /// more, so that routes that come and go do not grow the page; one that comes back counts on.
+    pub fn meters(&self) -> Meters {
+        let listeners = self.config.listeners.iter().map(|l| l.name.as_str().into());
+        Meters {
+            routes: self
+                .routes
+                .iter()
+                .map(|r| (r.name.clone(), r.meter))
+                .collect(),
+            upstreams: self
+                .upstreams
+                .iter()
+                .map(|u| (u.name.clone(), u.meter))
+                .collect(),
+            listeners: listeners
+                .zip(self.listener_meters.iter().copied())
+                .collect(),
         }
     }
 

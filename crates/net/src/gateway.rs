@@ -235,7 +235,8 @@ impl Gateway {
     /// All counters, as JSON; see [`metrics::render`].
     pub fn metrics_json(&self) -> String {
         let counters: Vec<_> = self.shards.iter().map(|s| s.counters.clone()).collect();
-        metrics::render(&counters, &self.process, &self.shared.meters())
+        let meters = self.state().snapshot.meters();
+        metrics::render(&counters, &self.process, &meters)
     }
 
     /// The upstreams and what is known of their endpoints, as JSON.

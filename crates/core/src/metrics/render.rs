@@ -19,7 +19,7 @@ pub type Names = Vec<(Box<str>, u32)>;
 /// Which name has which meter.
 #[derive(Clone, Debug, Default)]
 pub struct Meters {
-    /// Of routes; see [`crate::snapshot::Shared::meters`].
+    /// Of routes; see [`crate::snapshot::Snapshot::meters`].
     pub routes: Names,
     /// Of upstreams.
     pub upstreams: Names,
