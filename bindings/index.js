@@ -15,7 +15,17 @@ const FIX =
 
 const addon = load(join(dirname(fileURLToPath(import.meta.url)), addonName()));
 
-export const { attach, checkConfig, Gateway, GatewayView, version } = addon;
+export const {
+  attach,
+  Counter,
+  checkConfig,
+  counter,
+  Gateway,
+  GatewayView,
+  guard,
+  noteWorker,
+  version,
+} = addon;
 
 function load(file) {
   if (!existsSync(file)) {

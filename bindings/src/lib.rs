@@ -5,11 +5,14 @@
 //! blocks runs as a task of libuv's pool ([`drain`]).
 #![cfg_attr(test, allow(dead_code, reason = "exports are reached from Node only"))]
 
+mod apps;
 mod config;
 mod drain;
 mod error;
 mod gateway;
+mod guard;
 mod registry;
+mod uv;
 
 use napi_derive::napi;
 
