@@ -91,25 +91,24 @@ async function reload(request: Request, source: AdminSource): Promise<Reply> {
 
 function refuse(request: Request, allowHosts: readonly string[]): Reply | undefined {
   const host = request.header('host') ?? '';
-  if (!isOurs(host, request.localAddress, allowHosts)) {
+  if (!isOurs(host, request, allowHosts)) {
     return problem(421, 'wrong_host', 'this host name is not served here; admin.allow_hosts lists more');
   }
   const origin = request.header('origin');
   const crossSite =
     request.header('sec-fetch-site') === 'cross-site' ||
-    (origin !== undefined && !isOurs(origin.replace(/^https?:\/\//, ''), request.localAddress, allowHosts));
+    (origin !== undefined && !isOurs(origin.replace(/^https?:\/\//, ''), request, allowHosts));
   return crossSite ? problem(403, 'cross_site', 'another site may not use the admin API') : undefined;
 }
 
-/** A name in a Host or Origin can be an attacker's; the address the connection came to cannot. */
-function isOurs(host: string, localAddress: string, allowHosts: readonly string[]): boolean {
+/** A name in a Host or Origin can be an attacker's; an address that we are reached at cannot. */
+function isOurs(host: string, request: Request, allowHosts: readonly string[]): boolean {
   const match = /^(\[[0-9a-f:.]+\]|[^:[\]@/]+)(?::\d{1,5})?$/i.exec(host);
   const name = match?.[1]?.toLowerCase().replace(/^\[(.*)\]$/, '$1');
   if (name === undefined) return false;
-  const local = localAddress.replace(/^::ffff:/, '');
   return (
     LOOPBACK.has(name) ||
-    (isIP(name) !== 0 && name === local) ||
+    (isIP(name) !== 0 && request.isLocal(name)) ||
     allowHosts.some((h) => h.toLowerCase() === name)
   );
 }

@@ -8,6 +8,7 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { adminHandler, type Reloaded } from './admin-routes.js';
+import { type Choice, choose } from './app/load.js';
 import { attach } from './native.js';
 import { type Bind, listen } from './server.js';
 
@@ -34,7 +35,7 @@ export type ToWorker =
 
 /** What the worker says. */
 export type FromWorker =
-  | { type: 'listening'; address: string }
+  | { type: 'listening'; address: string; served: Pick<Choice, 'engine' | 'why'> }
   | { type: 'failed'; why: string }
   | { type: 'reload'; call: number; json: string | undefined };
 
@@ -84,7 +85,8 @@ async function run(port: MessagePort, start: Start): Promise<void> {
       else if (message.type === 'reloaded') calls.get(message.call)?.(message.done);
       else void server.close(CLOSE_MS).then(() => port.close());
     });
-    send({ type: 'listening', address: server.address });
+    const { engine, why } = choose();
+    send({ type: 'listening', address: server.address, served: { engine, why } });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     send({ type: 'failed', why: code ?? message });

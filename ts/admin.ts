@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Reloaded } from './admin-routes.js';
 import type { FromWorker, Settings, Start, ToWorker } from './admin-worker.js';
+import { prepareUws } from './app/load.js';
 import { ConfigError, GateError, wrap } from './errors.js';
 import type { Log } from './log.js';
 import type { Bind } from './server.js';
@@ -69,6 +70,7 @@ export class Admin {
 
   async #start(bind: Bind): Promise<void> {
     const { id } = this.#options;
+    prepareUws();
     const worker = new Worker(new URL('./admin-worker.js', import.meta.url), {
       name: 'ironsluice-admin',
       workerData: { id, bind, settings: this.#settings } satisfies Start,
@@ -80,6 +82,7 @@ export class Admin {
       worker.on('message', (message: FromWorker) => {
         if (message.type === 'listening') {
           this.address = message.address;
+          this.#options.log.info(message.served, 'the admin listener is served');
           worker.unref();
           resolve();
         } else if (message.type === 'failed') reject(this.#cannotBind(message.why));

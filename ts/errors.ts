@@ -28,6 +28,8 @@ export type Code =
   | 'closed'
   /** The command line makes no sense. */
   | 'usage'
+  /** The server engine that was asked for does not run here. */
+  | 'server_unavailable'
   /** The access log cannot be written. */
   | 'access_log_failed'
   /** The system gave no thread or descriptor. */

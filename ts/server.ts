@@ -1,11 +1,9 @@
 /**
- * server: the few things the admin API needs from an HTTP server, and one on `node:http`.
+ * server: the few things the admin API needs from an HTTP server: whole answers, bodies read to a bound.
  *
- * It is an interface of its own so that another server can stand in for it.
- * Bounds: head 16 KiB, body as the handler says, 256 connections, 5 s for a head, 10 s for a request.
+ * Bounds: head 32 KiB, body as the handler says, {@link MAX_CONNECTIONS}; timeouts as the engine has them.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type Exchange, isBoundTo, openServer } from './app/server.js';
 
 /** A request that was read up to its body. */
 export interface Request {
@@ -13,8 +11,8 @@ export interface Request {
   readonly method: string;
   /** The path without the query. */
   readonly path: string;
-  /** The address the client reached us at, without port. */
-  readonly localAddress: string;
+  /** True if it is an address, without port, that this server is reached at. */
+  isLocal(address: string): boolean;
   /** A field's value by its name in lower case. */
   header(name: string): string | undefined;
   /** The whole body, or `undefined` if it has more than `max` bytes. */
@@ -47,75 +45,53 @@ export interface Bind {
   port: number;
 }
 
-/** Listens on `bind` with `node:http`; rejects with the system's error. */
-export async function listen(bind: Bind, handler: Handler): Promise<HttpServer> {
-  const server = createServer(
-    { maxHeaderSize: 16 * 1024, headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 5_000 },
-    (incoming, outgoing) => void respond(incoming, outgoing, handler),
-  );
-  server.maxConnections = 256;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ host: bind.host, port: bind.port, exclusive: true }, () => {
-      server.off('error', reject);
-      resolve();
-    });
+/** Listens on `bind`; rejects with the system's error. */
+export function listen(bind: Bind, handler: Handler): Promise<HttpServer> {
+  return openServer({
+    listen: { ...bind, shared: false },
+    handler: (x) => void respond(x, bind, handler),
+    maxConnections: MAX_CONNECTIONS,
   });
-  const { address, family, port } = server.address() as AddressInfo;
+}
+
+async function respond(x: Exchange, bind: Bind, handler: Handler): Promise<void> {
+  let reply: Reply;
+  try {
+    reply = await handler(requestOf(x, bind));
+  } catch {
+    reply = { status: 500, type: 'application/problem+json', body: '{"title":"internal","status":500}\n' };
+  }
+  const headers = [
+    'content-type',
+    reply.type,
+    'cache-control',
+    'no-store',
+    'x-content-type-options',
+    'nosniff',
+  ];
+  x.respond(reply.status, [...headers, ...Object.entries(reply.headers ?? {}).flat()], reply.body);
+}
+
+function requestOf(x: Exchange, bind: Bind): Request {
   return {
-    address: family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`,
-    close: (patienceMs) =>
-      new Promise((resolve) => {
-        const timer = setTimeout(() => server.closeAllConnections(), patienceMs);
-        server.close(() => {
-          clearTimeout(timer);
-          resolve();
+    method: x.method,
+    path: x.path,
+    isLocal: (address) => isBoundTo(bind.host, address),
+    header: (name) => x.header(name),
+    body: (max) =>
+      new Promise((resolve, reject) => {
+        let parts: Buffer[] = [];
+        let size = 0;
+        x.onAbort(() => reject(new Error('the client went away')));
+        x.onBody((chunk, last) => {
+          size += chunk.length;
+          if (size <= max) parts.push(Buffer.from(chunk));
+          else parts = [];
+          if (size > max) resolve(undefined);
+          else if (last) resolve(Buffer.concat(parts));
         });
-        server.closeIdleConnections();
       }),
   };
 }
 
-async function respond(incoming: IncomingMessage, outgoing: ServerResponse, handler: Handler): Promise<void> {
-  let reply: Reply;
-  try {
-    reply = await handler(requestOf(incoming));
-  } catch {
-    reply = { status: 500, type: 'application/problem+json', body: '{"title":"internal","status":500}\n' };
-  }
-  outgoing.writeHead(reply.status, {
-    'content-type': reply.type,
-    'content-length': Buffer.byteLength(reply.body),
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    ...reply.headers,
-    // A body that nobody read would be taken for the next request.
-    ...(incoming.complete ? {} : { connection: 'close' }),
-  });
-  outgoing.end(incoming.method === 'HEAD' ? undefined : reply.body);
-}
-
-function requestOf(incoming: IncomingMessage): Request {
-  const { headers, method = '', socket, url = '/' } = incoming;
-  return {
-    method,
-    path: url.split('?', 1)[0] ?? '/',
-    localAddress: socket.localAddress ?? '',
-    header(name) {
-      const value = headers[name];
-      return Array.isArray(value) ? value.join(', ') : value;
-    },
-    async body(max) {
-      const parts: Buffer[] = [];
-      let size = 0;
-      // The stream stays open when the loop is left, for the answer goes over the same socket.
-      const chunks: AsyncIterable<Buffer> = incoming.iterator({ destroyOnReturn: false });
-      for await (const part of chunks) {
-        size += part.length;
-        if (size > max) return undefined;
-        parts.push(part);
-      }
-      return Buffer.concat(parts);
-    },
-  };
-}
+const MAX_CONNECTIONS = 256;

@@ -1,0 +1,151 @@
+/**
+ * head: what either engine checks again: that a request's head has one meaning, and that an answer's can
+ * be sent as it is.
+ *
+ * Source: RFC 9112 sections 3.2 (target, Host) and 6 (framing), RFC 9110 sections 5.5 and 5.6.2 (fields).
+ */
+import { STATUS_CODES } from 'node:http';
+import type { Answer, Fields } from './server.js';
+
+/** A request's head, copied. */
+export interface Head {
+  method: string;
+  path: string;
+  query: string | undefined;
+  /** Names in lower case. */
+  fields: string[];
+}
+
+/** Why the head is refused; `undefined` if it is sound. */
+export function headFault({ method, path, query, fields }: Head): string | undefined {
+  if (!TOKEN.test(method)) return 'the method is no token';
+  if (!path.startsWith('/') || !TARGET.test(path) || (query !== undefined && !TARGET.test(query))) {
+    return 'the target is not a path';
+  }
+  if (fields.length > 2 * MAX_FIELDS) return `there are more than ${MAX_FIELDS} fields`;
+  let hosts = 0;
+  let length: string | undefined;
+  let coding: string | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    const value = fields[i + 1] ?? '';
+    if (!VALUE.test(value)) return 'a field has a character that is not allowed';
+    switch (fields[i]) {
+      case 'host':
+        hosts += 1;
+        break;
+      case 'content-length':
+        if (length !== undefined || !/^\d{1,15}$/.test(value)) return 'the length of the body is not clear';
+        length = value;
+        break;
+      case 'transfer-encoding':
+        if (coding !== undefined || value.toLowerCase() !== 'chunked') return 'the coding is not chunked';
+        coding = value;
+        break;
+    }
+  }
+  if (hosts !== 1) return 'there is not one Host';
+  if (length !== undefined && coding !== undefined) return 'the length of the body is not clear';
+  return undefined;
+}
+
+/** The value of `name`, all of them joined if it is repeated. */
+export function fieldOf(fields: Fields, name: string): string | undefined {
+  let found: string | undefined;
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i] === name) found = found === undefined ? fields[i + 1] : `${found}, ${fields[i + 1]}`;
+  }
+  return found;
+}
+
+/** True for a request that asks for a WebSocket. */
+export function asksForSocket({ method, fields }: Head): boolean {
+  return (
+    method === 'GET' &&
+    fieldOf(fields, 'upgrade')?.toLowerCase() === 'websocket' &&
+    /(^|[\s,])upgrade($|[\s,])/i.test(fieldOf(fields, 'connection') ?? '')
+  );
+}
+
+/** Why it cannot have one; `undefined` if it can. */
+export function handshakeFault({ fields }: Head): Answer | undefined {
+  if (fieldOf(fields, 'sec-websocket-version') !== '13') {
+    return { status: 426, headers: ['sec-websocket-version', '13', 'upgrade', 'websocket'] };
+  }
+  const key = fieldOf(fields, 'sec-websocket-key') ?? '';
+  return /^[+/0-9A-Za-z]{22}==$/.test(key) ? undefined : refusal('the key of the WebSocket is not valid');
+}
+
+/** What a request with a fault is answered with. */
+export function refusal(why: string): Answer {
+  return problem(400, 'bad_request', why);
+}
+
+/** What a handler that throws is answered with. */
+export function internal(): Answer {
+  return problem(500, 'internal', 'the handler failed');
+}
+
+function problem(status: number, code: string, detail: string): Answer {
+  const title = STATUS_CODES[status];
+  return {
+    status,
+    headers: ['content-type', 'application/problem+json'],
+    body: `${JSON.stringify({ type: 'about:blank', title, status, code, detail })}\n`,
+  };
+}
+
+/** What the fields of an answer say to the engine, and the rest of them. */
+export interface Out {
+  status: number;
+  /** Without what the engine writes itself. */
+  fields: string[];
+  length: number | undefined;
+  close: boolean;
+  /** False for answers that never have a body. */
+  hasBody: boolean;
+}
+
+/** Reads an answer's head; throws for one that would break the framing. `close`: the server closes anyway. */
+export function outOf(method: string, status: number, headers: Fields, close: boolean): Out {
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    throw new RangeError(`${status} is no status of an answer`);
+  }
+  const out: Out = {
+    status,
+    fields: [],
+    length: undefined,
+    close,
+    hasBody: method !== 'HEAD' && status !== 204 && status !== 304,
+  };
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const value = headers[i + 1] ?? '';
+    if (!TOKEN.test(name)) throw new TypeError(`${JSON.stringify(name)} is no name of a field`);
+    if (!VALUE.test(value)) throw new TypeError(`the value of ${name} has a character that is not allowed`);
+    switch (name.toLowerCase()) {
+      case 'content-length':
+        if (!/^\d{1,15}$/.test(value)) throw new TypeError(`content-length is ${JSON.stringify(value)}`);
+        out.length = Number(value);
+        break;
+      case 'connection':
+        out.close ||= /(^|[\s,])close($|[\s,])/i.test(value);
+        break;
+      case 'transfer-encoding':
+      case 'date': // both engines write one
+        break;
+      default:
+        out.fields.push(name, value);
+    }
+  }
+  return out;
+}
+
+/** `200 OK`. */
+export function statusLine(status: number): string {
+  return `${status} ${STATUS_CODES[status] ?? ''}`;
+}
+
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+const TARGET = /^[!"$-~]*$/;
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const MAX_FIELDS = 100;

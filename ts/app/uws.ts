@@ -1,0 +1,229 @@
+/**
+ * uws: the engine on uWebSockets.js.
+ *
+ * Everything of a request is copied before its handler returns. A request whose head has a fault is
+ * answered one turn later: had the library taken a part of the body for a further request, it sees that
+ * one come before the answer, and closes.
+ * Known: a thread that ends with open handles of the library aborts the process; {@link AppServer.close}
+ * closes them all.
+ */
+import { createServer } from 'node:net';
+import { asksForSocket, fieldOf, type Head, handshakeFault, headFault, internal, refusal } from './head.js';
+import {
+  type AppServer,
+  type Chunk,
+  type ServerOptions,
+  SOCKET_DEFAULTS,
+  type SocketOptions,
+} from './server.js';
+import { removePath } from './unix.js';
+import { type Owner, UwsExchange } from './uws-exchange.js';
+import { socketHandlers } from './uws-socket.js';
+import type { Uws, UwsApp, UwsRequest, UwsResponse } from './uws-types.js';
+
+/** Listens with uWebSockets.js. */
+export async function openUws<C>(uws: Uws, options: ServerOptions<C>): Promise<AppServer> {
+  const server = new Server(uws, options);
+  await server.listen();
+  return server;
+}
+
+class Server<C> implements AppServer, Owner {
+  readonly engine = 'uws';
+  address = '';
+  connections = 0;
+  isClosing = false;
+  inFlight = 0;
+  readonly #uws: Uws;
+  readonly #options: ServerOptions<C>;
+  readonly #app: UwsApp;
+  readonly #compress: boolean;
+  #token: unknown;
+  #closed: Promise<void> | undefined;
+  /** Called when no answer is in progress. */
+  #idle: (() => void) | undefined;
+
+  constructor(uws: Uws, options: ServerOptions<C>) {
+    this.#uws = uws;
+    this.#options = options;
+    this.#compress = options.websocket?.compression === 'shared';
+    this.#app = uws.App();
+    const max = options.maxConnections ?? Number.POSITIVE_INFINITY;
+    // biome-ignore lint/suspicious/useIterableCallbackReturn: it is no array
+    this.#app.filter((res, change) => {
+      this.connections += change;
+      if (change > 0 && this.connections > max) res.close();
+    });
+    if (options.websocket !== undefined) this.#serveSockets(options.websocket);
+    this.#app.any('/*', (res, req) => this.#take(res, headOf(req)));
+  }
+
+  async listen(): Promise<void> {
+    const { listen } = this.#options;
+    const keep = (token: unknown): void => {
+      this.#token = token === false ? undefined : token;
+    };
+    if ('unix' in listen) {
+      this.#app.listen_unix(keep, listen.unix);
+      this.address = listen.unix;
+    } else {
+      this.#app.listen(listen.host, listen.port, listen.shared ? 0 : 1, keep);
+    }
+    if (this.#token === undefined) {
+      this.#app.close();
+      throw await whyNot(listen);
+    }
+    if ('host' in listen) {
+      const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+      this.address = `${host}:${this.#uws.us_socket_local_port(this.#token)}`;
+    }
+  }
+
+  publish(topic: string, message: Chunk): void {
+    if (this.#closed === undefined) {
+      this.#app.publish(topic, message, typeof message !== 'string', this.#compress);
+    }
+  }
+
+  close(patienceMs: number): Promise<void> {
+    this.#closed ??= this.#close(patienceMs);
+    return this.#closed;
+  }
+
+  done(): void {
+    this.inFlight -= 1;
+    if (this.inFlight === 0) this.#idle?.();
+  }
+
+  failed(error: unknown): void {
+    this.#options.onError?.(error);
+  }
+
+  async #close(patienceMs: number): Promise<void> {
+    this.isClosing = true;
+    this.#uws.us_listen_socket_close(this.#token);
+    if ('unix' in this.#options.listen) await removePath(this.#options.listen.unix);
+    for (const goodbye of [...this.#goodbyes]) goodbye();
+    if (this.inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, patienceMs);
+        this.#idle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    // Not within a callback of the library: what it has corked there would be lost.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#app.close();
+  }
+
+  #take(res: UwsResponse, head: Head): void {
+    const x = new UwsExchange(this, res, head);
+    const fault = headFault(head);
+    if (fault !== undefined) {
+      setImmediate(() => x.refuse(refusal(fault)));
+      return;
+    }
+    x.guard(() => this.#options.handler(x));
+  }
+
+  /** Closes the open WebSockets politely. */
+  readonly #goodbyes = new Set<() => void>();
+
+  #serveSockets(options: SocketOptions<C>): void {
+    this.#app.ws('/*', {
+      maxPayloadLength: options.maxPayload ?? SOCKET_DEFAULTS.maxPayload,
+      maxBackpressure: options.maxBackpressure ?? SOCKET_DEFAULTS.maxBackpressure,
+      idleTimeout: options.idleTimeoutSecs ?? SOCKET_DEFAULTS.idleTimeoutSecs,
+      compression: this.#compress ? this.#uws.SHARED_COMPRESSOR : this.#uws.DISABLED,
+      upgrade: (res: UwsResponse, req: UwsRequest, context: unknown) => {
+        const head = headOf(req);
+        if (!asksForSocket(head) || headFault(head) !== undefined) this.#take(res, head);
+        else this.#upgrade(options, res, head, context);
+      },
+      ...socketHandlers(options, {
+        compress: this.#compress,
+        opened: (goodbye) => this.#goodbyes.add(goodbye),
+        closed: (goodbye) => {
+          this.#goodbyes.delete(goodbye);
+          this.connections -= 1; // the filter does not see it
+        },
+        failed: (error) => this.failed(error),
+      }),
+    });
+  }
+
+  #upgrade(options: SocketOptions<C>, res: UwsResponse, head: Head, context: unknown): void {
+    const x = new UwsExchange(this, res, head);
+    const fault = handshakeFault(head);
+    if (fault !== undefined) {
+      x.respond(fault.status, fault.headers, fault.body);
+      return;
+    }
+    const decide = async (): Promise<void> => {
+      const decision = await options.upgrade(x);
+      if ('reply' in decision) {
+        x.respond(decision.reply.status, decision.reply.headers, decision.reply.body);
+        return;
+      }
+      if (this.isClosing) {
+        x.respond(503, []);
+        return;
+      }
+      const { remoteAddress } = x;
+      x.upgrade((raw) =>
+        raw.upgrade(
+          { own: { context: decision.accept, remoteAddress } },
+          fieldOf(head.fields, 'sec-websocket-key') ?? '',
+          decision.protocol ?? '',
+          fieldOf(head.fields, 'sec-websocket-extensions') ?? '',
+          context,
+        ),
+      );
+    };
+    decide().catch((error) => {
+      this.failed(error);
+      x.refuse(internal());
+    });
+  }
+}
+
+/** Copies the head. Values come decoded as UTF-8 and are turned back into the bytes they were. */
+function headOf(req: UwsRequest): Head {
+  const fields: string[] = [];
+  const seen = (name: string, value: string): void => {
+    if (ASCII.test(value)) {
+      fields.push(name, value);
+      return;
+    }
+    // What is not UTF-8 can be had by name only, and then only the first of that name: else it is a fault.
+    const isFirst = !fields.some((field, i) => i % 2 === 0 && field === name);
+    fields.push(name, isFirst ? req.getHeader(name) : value.includes('\ufffd') ? '\0' : latin1(value));
+  };
+  req.forEach(seen);
+  return { method: req.getCaseSensitiveMethod(), path: req.getUrl(), query: req.getQuery(), fields };
+}
+
+function latin1(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+/** The library does not say why it cannot listen; Node does. */
+async function whyNot(listen: ServerOptions['listen']): Promise<Error> {
+  const probe = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      probe.once('error', reject);
+      const options = 'unix' in listen ? { path: listen.unix } : { host: listen.host, port: listen.port };
+      probe.listen({ ...options, exclusive: true }, resolve);
+    });
+    await new Promise((resolve) => probe.close(resolve));
+    return Object.assign(new Error('uWebSockets.js cannot listen'), { code: 'EADDRNOTAVAIL' });
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
+const ASCII = /^[\x00-\x7f]*$/;
