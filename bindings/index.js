@@ -15,17 +15,8 @@ const FIX =
 
 const addon = load(join(dirname(fileURLToPath(import.meta.url)), addonName()));
 
-export const {
-  attach,
-  Counter,
-  checkConfig,
-  counter,
-  Gateway,
-  GatewayView,
-  guard,
-  noteWorker,
-  version,
-} = addon;
+export const { attach, Counter, checkConfig, counter, Gateway, GatewayView, guard, noteWorker, version } =
+  addon;
 
 function load(file) {
   if (!existsSync(file)) {
