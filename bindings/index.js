@@ -15,7 +15,22 @@ const FIX =
 
 const addon = load(join(dirname(fileURLToPath(import.meta.url)), addonName()));
 
-export const { attach, checkConfig, Gateway, GatewayView, version } = addon;
+export const {
+  attach,
+  checkConfig,
+  clientIp,
+  Gateway,
+  GatewayView,
+  Gcra,
+  jumpHash,
+  KetamaRing,
+  Maglev,
+  parseProxyHeader,
+  parseRequestHead,
+  Rendezvous,
+  version,
+  writeProxyHeader,
+} = addon;
 
 function load(file) {
   if (!existsSync(file)) {

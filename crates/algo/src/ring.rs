@@ -107,6 +107,11 @@ impl KetamaRing {
         owners.find(|&owner| ok(owner))
     }
 
+    /// Who owns each point, clockwise: how large the shares are.
+    pub fn owners(&self) -> impl Iterator<Item = usize> + '_ {
+        self.owners.iter().map(|&owner| owner.into())
+    }
+
     /// How many points there are.
     pub fn points(&self) -> usize {
         self.points.len()

@@ -32,8 +32,8 @@ fn place(i: u64) -> u32 {
 /// Points by node.
 fn shares(ring: &KetamaRing, nodes: usize) -> Vec<usize> {
     let mut count = vec![0; nodes];
-    for &owner in &ring.owners {
-        count[owner as usize] += 1;
+    for owner in ring.owners() {
+        count[owner] += 1;
     }
     count
 }
