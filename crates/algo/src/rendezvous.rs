@@ -5,7 +5,7 @@
 //!         and node in (0, 1], the node with the least `-ln(u) / weight` wins.
 //! Units:  keys and node ids are 64-bit hashes; give [`crate::stable_hash`] of their bytes.
 //! Errors: only [`Rendezvous::new`] fails ([`BadRendezvous`]).
-//! Bounds: 16 bytes a node, at most [`Rendezvous::MAX_NODES`]; a pick looks at every node, some
+//! Bounds: 24 bytes a node, at most [`Rendezvous::MAX_NODES`]; a pick looks at every node, some
 //!         nanoseconds each: for tens of nodes. The logarithm is of integers, exact to 2^-58, so
 //!         that all machines agree; it is taken only of bids that may win, about ln(n) of them.
 
@@ -19,9 +19,16 @@ use crate::hash::mix64;
 pub struct Rendezvous {
     /// Mixed ids, in the order of the ids.
     salts: Box<[u64]>,
-    /// Weight, and index into the caller's list.
-    nodes: Box<[(u32, u32)]>,
-    heaviest: u32,
+    nodes: Box<[Node]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Node {
+    weight: u32,
+    /// Into the caller's list.
+    index: u32,
+    /// The heaviest weight over this one, in 2^-32, rounded up.
+    lightness: u64,
 }
 
 /// Why [`Rendezvous::new`] refused.
@@ -54,11 +61,16 @@ impl Rendezvous {
         if let Some(pair) = by_id.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(BadRendezvous::SameId(pair[0].0));
         }
-        let heaviest = by_id.iter().map(|node| node.1).max();
+        let heaviest = by_id.iter().map(|node| u64::from(node.1)).max();
+        let heaviest = heaviest.ok_or(BadRendezvous::NoNodes)?;
+        let node = |&(_, weight, index): &(u64, u32, u32)| Node {
+            weight,
+            index,
+            lightness: (heaviest << 32).div_ceil(weight.into()),
+        };
         Ok(Self {
             salts: by_id.iter().map(|node| mix64(node.0)).collect(),
-            nodes: by_id.iter().map(|node| (node.1, node.2)).collect(),
-            heaviest: heaviest.ok_or(BadRendezvous::NoNodes)?,
+            nodes: by_id.iter().map(node).collect(),
         })
     }
 
@@ -101,7 +113,11 @@ impl Rendezvous {
         limit: &mut u64,
         ok: &impl Fn(usize) -> bool,
     ) {
-        let (weight, index) = self.nodes[at];
+        let Node {
+            weight,
+            index,
+            lightness,
+        } = self.nodes[at];
         if !ok(index as usize) {
             return;
         }
@@ -116,8 +132,8 @@ impl Rendezvous {
             index: Some(index),
         };
         // A cost is at least its `spare`, and a weight at most the heaviest.
-        let most = cost * u128::from(self.heaviest) / u128::from(weight);
-        *limit = u64::try_from(most).unwrap_or(u64::MAX);
+        let most = u64::try_from(cost).map(|cost| (u128::from(cost) * u128::from(lightness)) >> 32);
+        *limit = most.map_or(u64::MAX, |most| u64::try_from(most).unwrap_or(u64::MAX));
     }
 }
 
