@@ -52,8 +52,8 @@ export declare class Maglev {
   /** The name of the node that owns a key. */
   pick(key: string | Uint8Array): string
   /**
-   * The same with bounded loads (Mirrokni et al. 2016): no node takes a key while it holds more than
-   * `1 + eps` times its share of all `loads`, which are whole numbers by name, 0 for what is not
+   * The same with bounded loads (Mirrokni et al. 2016): no node takes a key if it would then hold more
+   * than `1 + eps` times its share of all `loads`, which are whole numbers by name, 0 for what is not
    * named; the next one does. Throws `bad_argument` for a load, and unless `eps` is above 0 and at
    * most 1000.
    */

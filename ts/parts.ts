@@ -13,7 +13,7 @@
  *
  * All of it is synchronous and the gateway's own code. An object is one thread's; another thread makes its own, and
  * limits then count for themselves. Errors have a `code`, named at what throws it. A value of a wrong type, which
- * TypeScript would not compile, throws the addon's own codes.
+ * TypeScript would not compile, throws a `TypeError` or one of the addon's own codes, such as `StringExpected`.
  */
 export {
   clientIp,

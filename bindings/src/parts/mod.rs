@@ -1,7 +1,8 @@
 //! Parts of the core for any program of Node: `ironsluice/parts`.
 //!
 //! Errors: each has a stable `code`, named at what throws it. A value of a wrong type, which
-//! TypeScript would not compile, throws napi's own codes, such as `StringExpected`.
+//! TypeScript would not compile, throws a `TypeError` or one of napi's own codes, such as
+//! `StringExpected`.
 
 mod client;
 mod hashing;

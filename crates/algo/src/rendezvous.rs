@@ -43,7 +43,7 @@ pub enum BadRendezvous {
 }
 
 impl Rendezvous {
-    /// A pick among so many takes 100 µs.
+    /// A pick among so many takes some 200 µs.
     pub const MAX_NODES: usize = 65_535;
 
     /// Nodes given as `(id, weight)`. Their order does not matter, but for the indices that come
