@@ -15,8 +15,26 @@ const FIX =
 
 const addon = load(join(dirname(fileURLToPath(import.meta.url)), addonName()));
 
-export const { attach, Counter, checkConfig, counter, Gateway, GatewayView, guard, noteWorker, version } =
-  addon;
+export const {
+  attach,
+  Counter,
+  checkConfig,
+  clientIp,
+  counter,
+  Gateway,
+  GatewayView,
+  Gcra,
+  guard,
+  jumpHash,
+  KetamaRing,
+  Maglev,
+  noteWorker,
+  parseProxyHeader,
+  parseRequestHead,
+  Rendezvous,
+  version,
+  writeProxyHeader,
+} = addon;
 
 function load(file) {
   if (!existsSync(file)) {
