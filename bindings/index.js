@@ -31,6 +31,7 @@ export const {
   noteWorker,
   parseProxyHeader,
   parseRequestHead,
+  quiet,
   Rendezvous,
   version,
   writeProxyHeader,

@@ -1,19 +1,28 @@
 //! A worker thread that dies must not take the process with it.
 //!
-//! Node aborts when a worker's loop still has open handles at its end, and a worker that is
-//! terminated, or throws, cannot close its uWebSockets.js sockets any more. [`guard`] registers one
-//! cleanup hook for the environment that calls it: it closes the poll handles whose sockets are
-//! bound to an address of ours, and their descriptors. Others keep theirs (c-ares polls too).
+//! Two things would. Node aborts when a worker's loop still has open handles at its end, and a worker
+//! that is terminated, or throws, cannot close its uWebSockets.js sockets any more. And
+//! uWebSockets.js aborts when a request arrives for a script that is being ended: its handler is
+//! not run, which the library takes for a handler that forgot its request.
 //!
-//! Errors: none; where libuv's functions are missing, `guard` says false and the caller must not
-//! open such sockets in a worker.
+//! [`guard`] registers a cleanup hook for the environment that calls it: it closes the poll handles whose
+//! sockets are bound to an address of ours, and their descriptors. Others keep theirs (c-ares
+//! polls too). [`quiet`] takes such sockets away from a thread that is about to be ended: each
+//! descriptor then names a socket whose peer is gone, so that whatever event is still under way
+//! finds the end and no request. Who ends a thread from outside calls it before; a thread that
+//! runs out of heap is quieted by a callback of V8, before Node's own ends it.
+//!
+//! Errors: none; where functions of libuv or V8 are missing, `guard` says false and the caller must
+//! not open such sockets in a worker.
 
+use std::collections::HashSet;
 use std::ffi::{c_int, c_void};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use napi::{sys, Env};
 use napi_derive::napi;
 
-use crate::uv::{Uv, POLL};
+use crate::uv::{symbol, Uv, POLL};
 
 /// What the hook needs; freed by the hook.
 struct Guard {
@@ -36,11 +45,7 @@ enum Address {
 /// listen, else `port` its TCP port. False if this program lacks what the guard needs.
 #[napi(catch_unwind)]
 pub fn guard(env: Env, unix: Option<String>, port: Option<u16>) -> bool {
-    let (Some(uv), Some(ours)) = (
-        Uv::find(),
-        unix.map(|path| Address::Unix(path.into_bytes()))
-            .or(port.map(Address::Port)),
-    ) else {
+    let (Some(uv), Some(heap), Some(ours)) = (Uv::find(), Heap::find(), address(unix, port)) else {
         return false;
     };
     let mut event_loop = std::ptr::null_mut();
@@ -49,6 +54,7 @@ pub fn guard(env: Env, unix: Option<String>, port: Option<u16>) -> bool {
     if got != sys::Status::napi_ok {
         return false;
     }
+    let closing = ours.clone();
     let guard = Box::into_raw(Box::new(Guard {
         hook: std::ptr::null_mut(),
         event_loop: event_loop.cast(),
@@ -66,7 +72,123 @@ pub fn guard(env: Env, unix: Option<String>, port: Option<u16>) -> bool {
         drop(unsafe { Box::from_raw(guard) });
         return false;
     }
+    // Lives as long as the isolate, which gives no sign of its end that comes late enough.
+    let limit = Box::leak(Box::new(Limit {
+        ours: closing,
+        heap,
+    }));
+    // SAFETY: the isolate is the calling thread's; the callback and its data outlive it.
+    unsafe { (heap.add)((heap.current)(), near_limit, (&raw mut *limit).cast()) };
     true
+}
+
+/// Takes the sockets at an address of ours away from the thread that has them, which must not run
+/// meanwhile: it is stuck, or it is the caller. Returns how many.
+#[napi(catch_unwind)]
+pub fn quiet(unix: Option<String>, port: Option<u16>) -> u32 {
+    address(unix, port).map_or(0, |ours| silence(&ours))
+}
+
+fn address(unix: Option<String>, port: Option<u16>) -> Option<Address> {
+    unix.map(|path| Address::Unix(path.into_bytes()))
+        .or(port.map(Address::Port))
+}
+
+fn silence(ours: &Address) -> u32 {
+    let mut pair = [-1; 2];
+    // SAFETY: the array has room for the two descriptors.
+    if unsafe {
+        libc::socketpair(
+            libc::AF_UNIX,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            0,
+            pair.as_mut_ptr(),
+        )
+    } != 0
+    {
+        return 0;
+    }
+    let [dead, peer] = pair;
+    let mut silenced = 0;
+    let names = std::fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten();
+    for fd in names.filter_map(|name| name.file_name().to_str()?.parse::<c_int>().ok()) {
+        if bound_to(fd).as_ref() == Some(ours) {
+            // SAFETY: both are open descriptors; what `fd` named is closed, and what waits for it
+            // finds a peer that is gone.
+            if unsafe { libc::dup3(dead, fd, libc::O_CLOEXEC) } == fd {
+                taken().insert(fd);
+                silenced += 1;
+            }
+        }
+    }
+    // SAFETY: made above, and nobody else's.
+    unsafe {
+        libc::close(peer);
+        libc::close(dead);
+    }
+    silenced
+}
+
+/// Descriptors that were taken away and may still have a handle.
+fn taken() -> MutexGuard<'static, HashSet<c_int>> {
+    static TAKEN: LazyLock<Mutex<HashSet<c_int>>> = LazyLock::new(Mutex::default);
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Functions of V8 by their names in the running program.
+#[derive(Clone, Copy)]
+struct Heap {
+    current: unsafe extern "C" fn() -> *mut c_void,
+    add: unsafe extern "C" fn(*mut c_void, NearLimit, *mut c_void),
+    remove: unsafe extern "C" fn(*mut c_void, NearLimit, usize),
+}
+
+/// `v8::NearHeapLimitCallback`: data, the limit now, the limit at first; returns a new limit.
+type NearLimit = unsafe extern "C" fn(*mut c_void, usize, usize) -> usize;
+
+impl Heap {
+    fn find() -> Option<Self> {
+        // SAFETY: the names are those of V8's public functions of these types, as mangled by the
+        // Itanium C++ ABI, under which an isolate as `this` is a first argument.
+        unsafe {
+            Some(Self {
+                current: std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> *mut c_void>(
+                    symbol(c"_ZN2v87Isolate10GetCurrentEv")?,
+                ),
+                add: std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*mut c_void, NearLimit, *mut c_void),
+                >(symbol(
+                    c"_ZN2v87Isolate24AddNearHeapLimitCallbackEPFmPvmmES1_",
+                )?),
+                remove: std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*mut c_void, NearLimit, usize),
+                >(symbol(
+                    c"_ZN2v87Isolate27RemoveNearHeapLimitCallbackEPFmPvmmEm",
+                )?),
+            })
+        }
+    }
+}
+
+struct Limit {
+    ours: Address,
+    heap: Heap,
+}
+
+/// The heap is nearly full: this thread's sockets are taken away, and the next callback is Node's, which
+/// ends the thread. A little more heap lets V8 ask again.
+unsafe extern "C" fn near_limit(data: *mut c_void, now: usize, _: usize) -> usize {
+    // SAFETY: what `guard` leaked for this callback.
+    let limit = unsafe { &*data.cast::<Limit>() };
+    silence(&limit.ours);
+    // SAFETY: on the isolate's own thread, inside of its callback, which V8 allows; 0 keeps the limit.
+    unsafe { (limit.heap.remove)((limit.heap.current)(), near_limit, 0) };
+    now + HEADROOM
 }
 
 /// The hook: closes what is ours, and lets the environment end.
@@ -94,9 +216,16 @@ unsafe extern "C" fn each(handle: *mut c_void, guard: *mut c_void) {
             return;
         }
         let mut fd = -1;
-        if (guard.uv.fileno)(handle, &mut fd) != 0 || bound_to(fd).as_ref() != Some(&guard.ours) {
+        if (guard.uv.fileno)(handle, &mut fd) != 0 {
             return;
         }
+        let at = bound_to(fd);
+        // One that was taken away has no name any more.
+        let nameless = at == Some(Address::Unix(Vec::new())) && taken().contains(&fd);
+        if !nameless && at.as_ref() != Some(&guard.ours) {
+            return;
+        }
+        taken().remove(&fd);
         (guard.uv.close)(handle, None);
         guard.closed.push(fd);
     }
@@ -133,3 +262,6 @@ fn bound_to(fd: c_int) -> Option<Address> {
         _ => None,
     }
 }
+
+/// Bytes.
+const HEADROOM: usize = 4 << 20;

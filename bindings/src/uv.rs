@@ -53,7 +53,8 @@ impl Uv {
     }
 }
 
-fn symbol(name: &CStr) -> Option<*mut c_void> {
+/// A function of the running program, by its name.
+pub(crate) fn symbol(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: the name ends with a zero; nothing is done with what is found here.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!found.is_null()).then_some(found)

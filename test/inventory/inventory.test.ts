@@ -1,14 +1,19 @@
-/** One name everywhere: a filter's file, its line in the list, its schema and its section in the reference. */
+/**
+ * One name everywhere: a filter's file, its line in the list, its schema, its section in the reference and its test;
+ * an error's code in the types, in what throws it and in the guide. And no source file grows beyond a reader.
+ */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const text = (path: string) => readFileSync(ROOT + path, 'utf8');
-const listed = [...text('crates/core/src/filters/mod.rs').matchAll(/^ {4}(\w+) => \w+,$/gm)].map(
-  ([, name = '']) => name,
-);
+/** What all matches of a pattern have in their first group. */
+const all = (from: string, pattern: RegExp) => [...from.matchAll(pattern)].map(([, found = '']) => found);
+const listed = all(text('crates/core/src/filters/mod.rs'), /^ {4}(\w+) => \w+,$/gm);
+const reference = text('docs/reference/filters.md');
 
 test('the list of filters is not empty, and in the order of the alphabet', () => {
   assert.ok(listed.length > 5);
@@ -22,7 +27,89 @@ for (const name of listed) {
     for (const word of ['Config', 'Reads', 'Asks', 'Replies', 'Fails', 'Source']) {
       assert.match(source, new RegExp(`^//! +${word}:`, 'm'));
     }
-    assert.match(text('docs/reference/filters.md'), new RegExp(`^#+ .*${name}`, 'm'));
+    assert.match(reference, new RegExp(`^## ${name}$`, 'm'));
     assert.ok(text('bindings/config.schema.json').includes(`"${name}"`));
   });
+
+  test(`${name} has a test, which knows each reply of the reference`, () => {
+    const path = `test/filters/${name}.test.ts`;
+    assert.ok(existsSync(ROOT + path), `${path} is missing`);
+    const tested = text(path);
+    assert.ok(tested.startsWith(`/**\n * ${name}: `), 'its header begins with the name');
+    assert.ok(tested.includes(`use: '${name}'`), 'it runs the filter');
+    const section = reference.split(/^## /m).find((part) => part.startsWith(`${name}\n`)) ?? '';
+    const replies = /^- \*\*Replies\*\*: .*$/m.exec(section)?.[0] ?? '';
+    for (const [, status = '', code = ''] of replies.matchAll(/\b([2-5]\d\d) `(\w+)`/g)) {
+      assert.ok(tested.includes(status) && tested.includes(code), `${status} ${code} is not tested`);
+      assert.ok(text(`crates/core/src/filters/${name}.rs`).includes(`"${code}"`), `${code} is not replied`);
+    }
+  });
+}
+
+test('there is no test, no section and no schema of a filter that is not listed', () => {
+  const files = readdirSync(`${ROOT}test/filters`);
+  assert.deepEqual(
+    files.sort(),
+    listed.map((name) => `${name}.test.ts`),
+  );
+  const sections = all(reference, /^## (.*)$/gm).filter((title) => title !== 'Values');
+  assert.deepEqual(sections, listed);
+  const uses = all(text('ts/generated/config.ts'), /^ {2}use: '(\w+)';$/gm);
+  assert.deepEqual(uses.sort(), listed);
+});
+
+test('each code of an error is raised somewhere, and the guide names no other', () => {
+  const union = /export type Code =\n(.*?)\n\n/s.exec(text('ts/errors.ts'))?.[1] ?? '';
+  const codes = all(union, /\| '(\w+)'/g);
+  assert.ok(codes.length > 10);
+  assert.deepEqual(
+    codes.filter((code, i) => codes.indexOf(code) !== i),
+    [],
+  );
+  const sources = tracked('ts', 'bindings', 'crates/net/src', 'crates/core/src').filter(
+    (path) => /\.(ts|js|rs)$/.test(path) && path !== 'ts/errors.ts' && !GENERATED.includes(path),
+  );
+  const code = sources.map(text).join('\n');
+  assert.deepEqual(
+    codes.filter((name) => !code.includes(`'${name}'`) && !code.includes(`"${name}"`)),
+    [],
+    'codes that nothing raises',
+  );
+  // Pages that speak of this module's errors; the parts of the core have codes of their own.
+  const pages = tracked('docs/guide', 'README.md').filter((path) => path.endsWith('.md'));
+  const paragraphs = pages.flatMap((path) => text(path).split(/\n\n+/));
+  const named = paragraphs
+    .filter((paragraph) => paragraph.includes('GateError'))
+    .flatMap((paragraph) => all(paragraph, /`([a-z]+(?:_[a-z]+)+)`/g));
+  assert.ok(named.length > 0, 'the guide names a code');
+  assert.deepEqual(
+    named.filter((name) => !codes.includes(name)),
+    [],
+    'codes that only the guide knows',
+  );
+});
+
+test('no source file is longer than 500 lines, but those with a reason', () => {
+  const paths = tracked('*.rs', '*.ts').filter((path) => !GENERATED.includes(path));
+  const long = paths.filter((path) => text(path).split('\n').length - 1 > MOST_LINES);
+  // In both directions: a reason that is not needed any more is to go.
+  assert.deepEqual(long.sort(), Object.keys(LONG).sort());
+});
+
+const MOST_LINES = 500;
+/** Files that programs write. */
+const GENERATED = ['bindings/index.d.ts', 'ts/generated/config.ts'];
+/** Longer files, and why each is better off as one. */
+const LONG: Record<string, string> = {
+  'crates/core/src/route/tests.rs': 'tables of cases; each test looks at the whole router',
+  'crates/core/src/snapshot.rs': 'compiling a config: one pass, whose steps share all that it has resolved',
+  'crates/net/src/poll.rs':
+    'the one file that knows the operating system, and the one of its crate with `unsafe`',
+};
+
+/** Files of the repository below these paths, also new ones that Git has yet to hear of. */
+function tracked(...paths: string[]): string[] {
+  const args = ['ls-files', '--cached', '--others', '--exclude-standard', '--', ...paths];
+  const found = execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).split('\n').filter(Boolean);
+  return [...new Set(found)].filter((path) => existsSync(ROOT + path));
 }

@@ -9,7 +9,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
-import { attach, noteWorker } from '#bindings';
+import { attach, noteWorker, quiet } from '#bindings';
 import { stackOf } from './stuck.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.js';
 
@@ -116,11 +116,11 @@ class Crew {
         const gone = new Promise((resolve) => worker.once('exit', resolve));
         if (slot.listening && patienceMs > 0) {
           this.#say(slot, { type: 'drain', patienceMs });
-          const timer = setTimeout(() => void worker.terminate(), patienceMs + GRACE_MS);
+          const timer = setTimeout(() => void end(worker, slot.socket), patienceMs + GRACE_MS);
           await gone;
           clearTimeout(timer);
         } else {
-          await worker.terminate();
+          await end(worker, slot.socket);
         }
         await rm(slot.socket, { force: true });
       }),
@@ -229,7 +229,7 @@ class Crew {
     const stack = await stackOf(worker.threadId);
     const about = { app: this.plan.name, worker: slot.index, stuck_ms: stuckMs, stack };
     this.#place.log('error', about, 'a worker is stuck and is replaced');
-    await worker.terminate();
+    await end(worker, slot.socket);
   }
 
   #publish(): void {
@@ -306,6 +306,12 @@ class Supervisor {
   #say(message: FromSupervisor): void {
     this.#port.postMessage(message);
   }
+}
+
+/** Ends a worker from outside. Its sockets are taken away first: see `quiet`. */
+async function end(worker: Worker, socket: string): Promise<void> {
+  quiet(socket);
+  await worker.terminate();
 }
 
 /** Milliseconds of a clock that all threads of the process share and nobody sets. */

@@ -6,7 +6,7 @@
  */
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { guard, noteWorker } from '#bindings';
+import { guard, noteWorker, quiet } from '#bindings';
 import type { AppHandler } from './handler.js';
 import { type Place, serve } from './serve.js';
 import { type AppServer, openServer } from './server.js';
@@ -52,6 +52,8 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     return;
   }
   const guarded = guard(start.socket, undefined);
+  // Also after an error that nobody caught: no request may arrive for a script that is being ended.
+  process.on('exit', () => quiet(start.socket));
   let requests = 0;
   let lines = 0;
   const place: Place = {

@@ -1,0 +1,153 @@
+/**
+ * Deaths of workers in one process, of five kinds, with open connections and under load at the edge.
+ *
+ * `DEATHS_OF_EACH` says how many of each kind (default 6); the soak sets 40. Memory is judged from 100 deaths on: by the
+ * slope of the resident set over the last half.
+ */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { Agent, get as httpGet, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { folder, launch } from '../kit/binary.js';
+import { origin } from '../kit/origin.js';
+import { until } from '../kit/until.js';
+
+const EACH = Number(process.env.DEATHS_OF_EACH ?? 6);
+/** KiB a death. */
+const MOST_GROWTH = 64;
+
+/** Ends in the way that the path says; `held` is never answered. The number makes each bundle another. */
+const MODULE = (n: number) => `
+const number = ${n};
+export default (request) => {
+  switch (request.path.slice(5)) {
+    case 'exit': process.exit(1);
+    case 'throw': setTimeout(() => { throw new Error('thrown'); }); return new Promise(() => {});
+    case 'loop': for (;;);
+    case 'memory': { const all = []; for (;;) all.push(new Array(100_000).fill(all.length)); }
+    case 'held': return new Promise(() => {});
+    default: return String(number);
+  }
+};
+`;
+
+test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
+  const upstream = await origin(t, (_, response) => void response.end('edge'));
+  const config = {
+    workers: 1,
+    admin: { bind: '127.0.0.1:0' },
+    apps: [
+      { name: 'site', module: './app.ts', stuck_timeout: '1s', memory: '48MiB', drain_timeout: '100ms' },
+    ],
+    listeners: [{ name: 'web', bind: '127.0.0.1:0' }],
+    upstreams: [{ name: 'up', endpoints: [upstream.address] }],
+    routes: [
+      { name: 'app', match: { path: '/app/*' }, to: { app: 'site' } },
+      { name: 'rest', match: { path: '/*' }, to: 'up' },
+    ],
+  };
+  const dir = await folder(t, { 'ironsluice.json': JSON.stringify(config), 'app.ts': MODULE(0) });
+  const running = launch(t, ['start', '--log-format', 'json'], { cwd: dir });
+  const address = String((await running.logged('listening')).address);
+  const admin = String((await running.logged('admin listening')).address);
+  const [host = '', port = ''] = address.split(':');
+  const pid = running.child.pid ?? 0;
+  const descriptors = (): number => readdirSync(`/proc/${pid}/fd`).length;
+  const resident = (): number =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+
+  const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+  t.after(() => agent.destroy());
+  const ask = (path: string, method = 'GET'): Promise<[number, string]> =>
+    new Promise((resolve, reject) => {
+      const send = method === 'GET' ? httpGet : request;
+      const outgoing = send({ host, port, path, method, agent }, (answer) => {
+        let text = '';
+        answer.setEncoding('utf8').on('data', (part) => {
+          text += part;
+        });
+        answer.on('end', () => resolve([answer.statusCode ?? 0, text]));
+        answer.on('error', reject);
+      });
+      outgoing.on('error', reject);
+      outgoing.end();
+    });
+
+  let stop = false;
+  let edge = 0;
+  let failed = 0;
+  const load = Array.from({ length: 2 }, async () => {
+    while (!stop) {
+      const answer = await ask('/edge').catch((error: Error) => [0, error.message] as const);
+      if (answer[0] === 200 && answer[1] === 'edge') edge += 1;
+      else failed += 1;
+    }
+  });
+  const answers = async (): Promise<boolean> => (await ask('/app/x'))[0] === 200;
+  await until(answers, 'the app answers');
+
+  let number = 0;
+  let slowest = 0;
+  const kill: Record<string, () => Promise<void>> = {
+    async close() {
+      number += 1;
+      await writeFile(join(dir, 'app.ts'), MODULE(number));
+      const reloaded = await fetch(`http://${admin}/reload`, { method: 'POST' });
+      assert.equal(reloaded.status, 200, await reloaded.text());
+      assert.equal((await ask('/app/x'))[1], String(number), 'the new module answers');
+    },
+    ...Object.fromEntries(
+      ['exit', 'throw', 'loop', 'memory'].map((kind) => [
+        kind,
+        async () => assert.equal((await ask(`/app/${kind}`, 'POST'))[0], 502, kind),
+      ]),
+    ),
+  };
+  const memory: number[] = [];
+  let first = 0;
+  for (let round = 0; round < EACH; round++) {
+    for (const [kind, die] of Object.entries(kill)) {
+      const held: Socket[] = [];
+      for (let n = 0; n < 3; n++) {
+        const socket = connect(Number(port), host);
+        socket.on('error', () => {});
+        socket.write('GET /app/held HTTP/1.1\r\nHost: a\r\n\r\n');
+        held.push(socket);
+      }
+      await die();
+      const began = performance.now();
+      await until(answers, `an answer after ${kind} ${round}`, 5_000);
+      slowest = Math.max(slowest, performance.now() - began);
+      for (const socket of held) socket.destroy();
+      memory.push(resident());
+    }
+    if (round === 0) first = descriptors();
+  }
+  stop = true;
+  await Promise.all(load);
+  t.diagnostic(
+    `${edge} requests at the edge, ${failed} failed; slowest answer after a death ${slowest.toFixed(0)} ms`,
+  );
+  assert.equal(failed, 0, 'requests at the edge');
+  assert.ok(slowest < 1_000, `an app was gone for ${slowest} ms`);
+  await until(
+    () => descriptors() <= first,
+    `descriptors: ${first} after the first round, ${descriptors()} now`,
+  );
+  const half = memory.slice(memory.length / 2);
+  const growth = slope(half);
+  t.diagnostic(`memory grows by ${growth.toFixed(1)} KiB a death over the last ${half.length}`);
+  if (half.length >= 100) assert.ok(growth <= MOST_GROWTH, `memory grows by ${growth} KiB a death`);
+  running.child.kill('SIGTERM');
+  assert.equal((await running.ended()).code, 0);
+});
+
+function slope(values: readonly number[]): number {
+  const middle = (values.length - 1) / 2;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const over = values.reduce((sum, value, at) => sum + (at - middle) * (value - mean), 0);
+  return over / values.reduce((sum, _, at) => sum + (at - middle) ** 2, 0);
+}
