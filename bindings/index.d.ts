@@ -1,21 +1,173 @@
 /* Generated from bindings/src by the build; do not edit. */
 
+/**
+ * A rate limit of many keys (GCRA, ITU-T I.371), the one behind the filter `rate_limit`. Its keys are
+ * this object's own: another object, in this thread or in another, counts for itself.
+ */
+export declare class Gcra {
+  /** Throws `bad_rate`, `bad_capacity`. */
+  constructor(options: GcraOptions)
+  /**
+   * Decides for a key, and counts `cost` (default 1) if it is allowed. A cost of 0 asks only.
+   *
+   * `nowMs`, for tests, is the time in milliseconds since any start, in place of the clock: all calls
+   * of an object give it or none. Throws `bad_argument` for a cost that is no whole number and for a
+   * time outside 0 to 10^13.
+   */
+  check(key: string | Uint8Array, cost?: number, nowMs?: number): GcraDecision
+}
+
+/**
+ * Guards this thread: call it before a server is opened. `unix` is the path at which it will
+ * listen, else `port` its TCP port. False if this program lacks what the guard needs.
+ */
+export declare function guard(unix?: string | undefined | null, port?: number | undefined | null): boolean
+
+/**
+ * Jump hash (Lamping and Veach 2014): which of `buckets`, numbered from 0, owns a key, without any
+ * table. Buckets come and go at the end only. Throws `bad_argument` unless `buckets` is 1 to 2^32 - 1.
+ */
+export declare function jumpHash(key: string | Uint8Array, buckets: number): number
+
+/**
+ * Ketama's ring: the node that libketama and clients of memcached that speak it would pick. 160 points
+ * a node of average weight, from MD5.
+ */
+export declare class KetamaRing {
+  /**
+   * At most 16 384 nodes; libketama's names are `IP:port`. A weight below 1/40 of the average has no
+   * point. Throws `bad_nodes`.
+   */
+  constructor(nodes: Array<string | HashNode>)
+  /** The name of the node that owns a key. */
+  pick(key: string | Uint8Array): string
+  /** The same with bounded loads: see `Maglev.pickBounded`. */
+  pickBounded(key: string | Uint8Array, loads: Record<string, number>, eps: number): string
+}
+
+/**
+ * Maglev (Eisenbud et al. 2016): a table that gives each key a node, evenly, and moves few keys when
+ * nodes change. Every machine with the same nodes and size gives the same answers.
+ */
+export declare class Maglev {
+  /**
+   * `size`, a prime up to 5 000 011, is the number of slots, of 2 bytes each. Default: 65 537, good to
+   * 650 nodes; at most 65 535 nodes. Throws `bad_nodes`, `bad_size`.
+   */
+  constructor(nodes: Array<string | HashNode>, size?: number)
+  /** The name of the node that owns a key. */
+  pick(key: string | Uint8Array): string
+  /**
+   * The same with bounded loads (Mirrokni et al. 2016): no node takes a key if it would then hold more
+   * than `1 + eps` times its share of all `loads`, which are whole numbers by name, 0 for what is not
+   * named; the next one does. Throws `bad_argument` for a load, and unless `eps` is above 0 and at
+   * most 1000.
+   */
+  pickBounded(key: string | Uint8Array, loads: Record<string, number>, eps: number): string
+}
+
+/**
+ * Reads the PROXY header (HAProxy's `proxy-protocol.txt`) that the bytes of a connection begin with.
+ *
+ * `undefined` while it is not complete: call again with more. Throws `bad_proxy_header` at the first byte
+ * that cannot belong to one; the message names why. At most 107 bytes in version 1 and 4112 in version 2.
+ */
+export declare function parseProxyHeader(buffer: Uint8Array): ProxyHeader | undefined
+
+/**
+ * Reads the head of an HTTP/1 request (RFC 9112) that the bytes begin with: one meaning, or none.
+ *
+ * `undefined` while it is not complete: call again with more. Throws the code of the refusal, such as
+ * `bad_line_end`, with the `status` that a server would answer, such as 400, as a property. At most 32 KiB,
+ * 100 fields, and 8 KiB of target.
+ */
+export declare function parseRequestHead(buffer: Uint8Array): RequestHead | undefined
+
+/**
+ * Rendezvous hashing (Thaler and Ravishankar 1998), with weights by the logarithmic method: shares are
+ * exactly by weight, and a change moves only keys of the node that changed. A pick looks at every
+ * node: for tens of them.
+ */
+export declare class Rendezvous {
+  /** At most 65 535 nodes. Throws `bad_nodes`. */
+  constructor(nodes: Array<string | HashNode>)
+  /** The name of the node that owns a key. */
+  pick(key: string | Uint8Array): string
+  /** The same with bounded loads: see `Maglev.pickBounded`. */
+  pickBounded(key: string | Uint8Array, loads: Record<string, number>, eps: number): string
+}
+
+/**
+ * The address of the client behind trusted proxies, by the walk of the filter `client_ip`: from the right
+ * of X-Forwarded-For, up to the first address that is not trusted; at an entry that is no address it is
+ * the last trusted one. A peer that is not trusted is the client itself. At most 64 entries are walked.
+ *
+ * `peer` is the address of the connection, `xForwardedFor` the field's value or values in order, and
+ * `trustedCidrs` are blocks such as `10.0.0.0/8`, or single addresses. Throws `bad_address`, `bad_cidr`.
+ */
+export declare function clientIp(peer: string, xForwardedFor: string | Array<string> | undefined, trustedCidrs: Array<string>): string
+
+/**
+ * Writes a PROXY header, to be sent before the first byte of a connection.
+ *
+ * Throws `bad_proxy_header` for what cannot be said in one: one address without the other, values or
+ * datagrams in version 1, a unique id above 128 bytes, a checksum given as a value, more than 65 535 bytes
+ * in all. Receivers may take less; `parseProxyHeader` takes 4096 behind the fixed 16.
+ */
+export declare function writeProxyHeader(options: ProxyHeaderOptions): Buffer
+
+/** A PROXY header to write. Without `source` and `destination` it tells of no client. */
+export interface ProxyHeaderOptions {
+  /** Default: 2. Version 1 is text, of TCP only and without values. */
+  version?: 1 | 2
+  /** `local` says that the connection is the proxy's own, and leaves the addresses out. Default: `proxy`. */
+  command?: 'proxy' | 'local'
+  /** Default: `stream`. `unspecified` leaves the addresses out. */
+  transport?: 'stream' | 'datagram' | 'unspecified'
+  /** The client. */
+  source?: ProxyEndpoint
+  /** The address that the client connected to. */
+  destination?: ProxyEndpoint
+  /** In their order. Not the checksum. */
+  tlvs?: Array<ProxyTlvOptions>
+  /** Ends the header with a CRC-32C over all of it. Default: false. */
+  checksum?: boolean
+}
+
+/** A PROXY header. */
+export interface ProxyHeader {
+  /** Of the protocol. */
+  version: 1 | 2
+  /** `local`: the proxy's own connection, as for a health check. */
+  command: 'proxy' | 'local'
+  /** What carried the client's bytes. */
+  transport: 'stream' | 'datagram' | 'unspecified'
+  /** The client; not there if the header names no IP address: then the real peer counts. */
+  source?: ProxyEndpoint
+  /** The address that the client connected to. */
+  destination?: ProxyEndpoint
+  /** In their order; none in version 1. A checksum among them was right. */
+  tlvs: Array<ProxyTlv>
+  /** Bytes of the header; what is behind them is the connection's own. */
+  length: number
+}
+
 /** A gateway whose listeners are bound and whose threads run. */
 export declare class Gateway {
   /**
-   * Starts a gateway with the config, JSON.
+   * Starts a gateway with the config, JSON, and the sockets of its apps.
    * Throws `config_invalid` (`checkConfig` names the faults), `bind_failed`, `access_log_failed`, `system`.
    */
-  constructor(json: string)
+  constructor(json: string, apps?: Array<AppSockets> | undefined | null)
   /** The number under which other threads of the process find it with `attach`. */
   get id(): number
   /** The listeners, as bound. */
   addresses(): Array<Bound>
   /**
-   * Publishes a config, JSON, and returns its revision. Throws as the constructor does; then the
-   * old config stays.
+   * Publishes a config, JSON, and in the same step the sockets of its apps (by default they stay),
+   * and returns its revision. Throws as the constructor does; then the old config stays.
    */
-  reload(json: string): number
+  reload(json: string, apps?: Array<AppSockets> | undefined | null): number
   /** Host names of endpoints, which this side resolves. */
   hosts(): Array<string>
   /** The addresses of a host name; without any the last ones stay. */
@@ -47,8 +199,91 @@ export interface Bound {
   address: string
 }
 
+/** A node with a weight. */
+export interface HashNode {
+  /** Its name, unlike that of any other node; by it the node is known on every machine. */
+  name: string
+  /** Its share beside those of the others, a whole number up to 2^32 - 1. Default: 1; 0 takes it out. */
+  weight?: number
+}
+
+/** A number that all workers of an app share. It starts at 0 with the process. */
+export declare class Counter {
+  private constructor()
+  /** Adds `n`, which may be negative, and returns the sum. */
+  add(n: number): number
+  /** The sum so far. */
+  get value(): number
+}
+
+/** A rate: `count` in every `periodMs`. */
+export interface GcraOptions {
+  /** How many in a period. */
+  count: number
+  /** The period, in milliseconds. */
+  periodMs: number
+  /** How many of these may come at one instant. Default: `count`. */
+  burst?: number
+  /**
+   * For how many keys there is room, 16 bytes each; memory grows with use. Default: 65 536, at most
+   * 67 108 864. When there are more, the keys that are closest to being idle share what they owe: a
+   * flood of keys never resets one.
+   */
+  maxKeys?: number
+}
+
+/** A type-length-value of a version 2 header, as it was read. */
+export interface ProxyTlv {
+  /** Its type; see `TLV`. */
+  type: number
+  /** Its value, copied. */
+  value: Buffer
+}
+
+/** A type-length-value to write. */
+export interface ProxyTlvOptions {
+  /** Its type, 0 to 255; see `TLV`. */
+  type: number
+  /** Its value: text as UTF-8, or bytes. */
+  value: string | Uint8Array
+}
+
 /** All faults of a config, JSON, or what it says to this side. Never throws for a config's sake. */
 export declare function checkConfig(json: string): Check
+
+/** An app, as this side runs it. */
+export interface AppSettings {
+  /** Its name. */
+  name: string
+  /** Its module's path, as written. */
+  module: string
+  /** Heap of one worker, in MiB. */
+  memoryMib: number
+  /** How long its event loop may be stuck, in milliseconds. */
+  stuckTimeoutMs: number
+  /** How long workers that were replaced may go on, in milliseconds. */
+  drainTimeoutMs: number
+}
+
+/** How a worker does. */
+export interface WorkerStats {
+  /** The longest time that its event loop was late in the last second, seconds. */
+  lag: number
+  /** Bytes of heap in use. */
+  heap: number
+  /** Seconds spent in garbage collection since it started. */
+  gc: number
+  /** Requests it has answered since it started. */
+  requests: number
+}
+
+/** One end of a connection. */
+export interface ProxyEndpoint {
+  /** An IPv4 or IPv6 address. */
+  address: string
+  /** 0 to 65 535. */
+  port: number
+}
 
 /** One thing wrong with a config. */
 export interface Fault {
@@ -62,8 +297,48 @@ export interface Fault {
   fix: string
 }
 
+/** Says how worker `index` of an app of gateway `id` does; without `stats` it is gone. */
+export declare function noteWorker(id: number, app: string, index: number, stats?: WorkerStats | undefined | null): void
+
+/** The counter of an app with that name. Throws `too_many_counters` when 4096 names are taken. */
+export declare function counter(app: string, name: string): Counter
+
 /** The gateway of this process with that number. Throws `closed` if there is none. */
 export declare function attach(id: number): GatewayView
+
+/** The head of a request. Bytes above 127 in values are Latin-1, as in Node. */
+export interface RequestHead {
+  /** As it was sent. */
+  method: string
+  /** The normalised path and `?query`; `*` for `OPTIONS *`, `host:port` for CONNECT. */
+  target: string
+  /** The normalised path; empty for CONNECT. */
+  path: string
+  /** What follows the first `?`, as it was sent. */
+  query?: string
+  /** `host[:port]` in lower case, of Host or of an absolute target; empty only in HTTP/1.0. */
+  host: string
+  /** Of HTTP. */
+  version: '1.0' | '1.1'
+  /**
+   * Names as they were sent, and values, in their order. Without Host and what belongs to the
+   * connection or frames the body, such as Connection, Content-Length and Transfer-Encoding: the other
+   * properties tell these.
+   */
+  headers: Array<[name: string, value: string]>
+  /** How the body's end is known. */
+  bodyFraming: 'none' | 'length' | 'chunked'
+  /** Bytes of the body, if `bodyFraming` is `length`. */
+  contentLength?: number
+  /** May the connection carry another request? */
+  keepAlive: boolean
+  /** Does the client wait for a 100 before it sends the body? */
+  expectContinue: boolean
+  /** The protocol that the client asks to change to. */
+  upgrade?: string
+  /** Bytes of the head; behind them begins the body. */
+  length: number
+}
 
 /** The judgement of a config: faults, or settings. */
 export interface Check {
@@ -86,6 +361,25 @@ export interface Settings {
   stateDir?: string
   /** `drain_timeout`, in milliseconds. */
   drainTimeoutMs: number
+  /** `apps`. */
+  apps: Array<AppSettings>
+  /** `workers`: how many of each app; one a CPU if the config says `auto`. */
+  workers: number
+}
+
+/** What a limit says. */
+export interface GcraDecision {
+  /** Is it within the rate? Only then it was counted. */
+  allowed: boolean
+  /** How many more of cost 1 would be allowed now. */
+  remaining: number
+  /**
+   * Milliseconds until this cost would be allowed, rounded up; 0 if it was, `Infinity` if it is above
+   * the burst.
+   */
+  retryAfterMs: number
+  /** Milliseconds until the key has its whole burst again, rounded up. */
+  resetAfterMs: number
 }
 
 /** What any thread may read of a gateway. */
@@ -97,6 +391,16 @@ export declare class GatewayView {
   upstreams(): string
   /** Counts published configs. */
   revision(): number
+  /** The Unix sockets at which the workers of an app listen now; none leaves it without. */
+  appSockets(app: string, sockets: Array<string>): void
   /** True while traffic is taken. */
   ready(): boolean
+}
+
+/** Where the workers of an app listen. */
+export interface AppSockets {
+  /** The app's name. */
+  app: string
+  /** Paths of Unix sockets. */
+  sockets: Array<string>
 }

@@ -15,7 +15,26 @@ const FIX =
 
 const addon = load(join(dirname(fileURLToPath(import.meta.url)), addonName()));
 
-export const { attach, checkConfig, Gateway, GatewayView, version } = addon;
+export const {
+  attach,
+  Counter,
+  checkConfig,
+  clientIp,
+  counter,
+  Gateway,
+  GatewayView,
+  Gcra,
+  guard,
+  jumpHash,
+  KetamaRing,
+  Maglev,
+  noteWorker,
+  parseProxyHeader,
+  parseRequestHead,
+  Rendezvous,
+  version,
+  writeProxyHeader,
+} = addon;
 
 function load(file) {
   if (!existsSync(file)) {

@@ -6,6 +6,7 @@
  * Errors: {@link GateError}; a reload that fails leaves everything as it was.
  */
 import { Admin } from './admin.js';
+import { Apps } from './app/apps.js';
 import { judge } from './config/check.js';
 import { type Loaded, loadFile, loadValue } from './config/load.js';
 import { GateError, wrap } from './errors.js';
@@ -37,6 +38,7 @@ export interface Listening {
 /** A running gateway. Make one with `createGateway`. */
 export class Gateway {
   readonly #native: Native;
+  readonly #apps: Apps;
   readonly #resolver: Resolver;
   readonly #log: Log;
   readonly #options: GatewayOptions;
@@ -48,10 +50,18 @@ export class Gateway {
   #turn: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
-  private constructor(loaded: Loaded, settings: Settings, native: Native, options: GatewayOptions, log: Log) {
+  private constructor(
+    loaded: Loaded,
+    settings: Settings,
+    native: Native,
+    apps: Apps,
+    options: GatewayOptions,
+    log: Log,
+  ) {
     this.#loaded = loaded;
     this.#settings = settings;
     this.#native = native;
+    this.#apps = apps;
     this.#options = options;
     this.#log = log;
     this.#resolver = new Resolver(native, log);
@@ -62,13 +72,16 @@ export class Gateway {
     const settings = judge(loaded);
     const log =
       options.log === false ? createLog({ level: 'silent' }) : (options.log ?? createLog({ level: 'warn' }));
+    const apps = new Apps(log);
     let native: Native;
     try {
-      native = start(loaded.json);
+      native = start(loaded.json, await apps.prepare(loaded, settings));
     } catch (error) {
+      await apps.close(0);
       throw wrap(error);
     }
-    const gateway = new Gateway(loaded, settings, native, options, log);
+    apps.commit(native.id);
+    const gateway = new Gateway(loaded, settings, native, apps, options, log);
     try {
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
       await gateway.#resolver.start();
@@ -162,6 +175,7 @@ export class Gateway {
         this.#log.warn({ timeoutMs }, 'some requests did not end in time and were cut off');
       }
       this.#native.close();
+      await this.#apps.close(Math.min(timeoutMs, 1_000)); // their requests have ended with the edge's
       await this.#admin?.close();
     } finally {
       clearInterval(this.#alive);
@@ -176,11 +190,13 @@ export class Gateway {
     const admin = await this.#openAdmin(loaded, settings);
     let revision: number;
     try {
-      revision = this.#native.reload(loaded.json);
+      revision = this.#native.reload(loaded.json, await this.#apps.prepare(loaded, settings));
     } catch (error) {
+      this.#apps.abandon();
       if (admin !== before) await admin?.close();
       throw wrap(error);
     }
+    this.#apps.commit(this.#native.id);
     this.#loaded = loaded;
     this.#settings = settings;
     this.#admin = admin;

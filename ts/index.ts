@@ -20,6 +20,18 @@ import { Gateway, type GatewayOptions } from './gateway.js';
 import type { Config } from './generated/config.js';
 import { version as coreVersion } from './native.js';
 
+export type {
+  App,
+  AppContext,
+  AppHandler,
+  BodyLike,
+  ReplyLike,
+  ReplyParts,
+  SharedCounter,
+} from './app/handler.js';
+export { defineApp } from './app/handler.js';
+export type { AppRequest } from './app/request.js';
+export { BodyError } from './app/request.js';
 export type { Code, Fault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';

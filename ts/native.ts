@@ -5,6 +5,7 @@
  * thread finds it loaded. See `bindings/` for what each call does.
  */
 import {
+  type AppSockets,
   type Check,
   checkConfig,
   type GatewayView,
@@ -27,12 +28,12 @@ export function check(json: string): Check {
 }
 
 /**
- * Binds the listeners and starts the threads of the traffic.
+ * Binds the listeners and starts the threads of the traffic; `apps` says where workers of apps listen.
  *
  * @throws `Error` with `code` `config_invalid`, `bind_failed`, `access_log_failed` or `system`.
  */
-export function start(json: string): Native {
-  return new NativeGateway(json);
+export function start(json: string, apps: AppSockets[] = []): Native {
+  return new NativeGateway(json, apps);
 }
 
 /**

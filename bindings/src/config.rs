@@ -30,6 +30,25 @@ pub struct Settings {
     pub state_dir: Option<String>,
     /// `drain_timeout`, in milliseconds.
     pub drain_timeout_ms: u32,
+    /// `apps`.
+    pub apps: Vec<AppSettings>,
+    /// `workers`: how many of each app; one a CPU if the config says `auto`.
+    pub workers: u32,
+}
+
+/// An app, as this side runs it.
+#[napi(object)]
+pub struct AppSettings {
+    /// Its name.
+    pub name: String,
+    /// Its module's path, as written.
+    pub module: String,
+    /// Heap of one worker, in MiB.
+    pub memory_mib: u32,
+    /// How long its event loop may be stuck, in milliseconds.
+    pub stuck_timeout_ms: u32,
+    /// How long workers that were replaced may go on, in milliseconds.
+    pub drain_timeout_ms: u32,
 }
 
 /// The judgement of a config: faults, or settings.
@@ -75,15 +94,27 @@ fn settings(config: &Config) -> Settings {
             listener.allow_hosts.clone(),
         ),
     };
-    let drain_timeout_ms =
-        u32::try_from(config.drain_timeout.nanos() / 1_000_000).unwrap_or(u32::MAX);
+    let drain_timeout_ms = ms(config.drain_timeout);
+    let apps = config.apps.iter().map(|app| AppSettings {
+        name: app.name.as_str().to_owned(),
+        module: app.module.to_string(),
+        memory_mib: u32::try_from(app.memory.bytes() >> 20).unwrap_or(u32::MAX),
+        stuck_timeout_ms: ms(app.stuck_timeout),
+        drain_timeout_ms: ms(app.drain_timeout),
+    });
     let state_dir = config.state_dir.as_ref().map(ToString::to_string);
     Settings {
         admin_bind,
         admin_allow_hosts,
         state_dir,
         drain_timeout_ms,
+        apps: apps.collect(),
+        workers: net::workers(config.workers) as u32,
     }
+}
+
+fn ms(time: config::Duration) -> u32 {
+    u32::try_from(time.nanos() / 1_000_000).unwrap_or(u32::MAX)
 }
 
 fn fault(fault: config::Fault) -> Fault {

@@ -3,6 +3,13 @@
 /// A stable code, such as `bind_failed`; napi makes it `error.code`.
 pub struct Code(&'static str);
 
+impl Code {
+    /// For what has thrown an error of its own: napi then adds none.
+    pub(crate) fn pending() -> napi::Error<Code> {
+        napi::Error::new(Self("PendingException"), String::new())
+    }
+}
+
 impl AsRef<str> for Code {
     fn as_ref(&self) -> &str {
         self.0

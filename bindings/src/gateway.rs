@@ -21,6 +21,22 @@ pub struct Bound {
     pub address: String,
 }
 
+/// Where the workers of an app listen.
+#[napi(object)]
+pub struct AppSockets {
+    /// The app's name.
+    pub app: String,
+    /// Paths of Unix sockets.
+    pub sockets: Vec<String>,
+}
+
+fn sockets(apps: Vec<AppSockets>) -> net::Sockets {
+    let paths = |of: Vec<String>| of.into_iter().map(Into::into).collect();
+    apps.into_iter()
+        .map(|a| (a.app, paths(a.sockets)))
+        .collect()
+}
+
 /// A gateway whose listeners are bound and whose threads run.
 #[napi]
 pub struct Gateway {
@@ -30,11 +46,12 @@ pub struct Gateway {
 
 #[napi]
 impl Gateway {
-    /// Starts a gateway with the config, JSON.
+    /// Starts a gateway with the config, JSON, and the sockets of its apps.
     /// Throws `config_invalid` (`checkConfig` names the faults), `bind_failed`, `access_log_failed`, `system`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(json: String) -> Result<Self> {
-        let started = net::Gateway::start(parse(&json)?).map_err(refused)?;
+    pub fn new(json: String, apps: Option<Vec<AppSockets>>) -> Result<Self> {
+        let apps = sockets(apps.unwrap_or_default());
+        let started = net::Gateway::start_with(parse(&json)?, apps).map_err(refused)?;
         let gateway = Arc::new(started);
         Ok(Self {
             id: registry::add(gateway.clone()),
@@ -60,12 +77,13 @@ impl Gateway {
             .collect()
     }
 
-    /// Publishes a config, JSON, and returns its revision. Throws as the constructor does; then the
-    /// old config stays.
+    /// Publishes a config, JSON, and in the same step the sockets of its apps (by default they stay),
+    /// and returns its revision. Throws as the constructor does; then the old config stays.
     #[napi(catch_unwind)]
-    pub fn reload(&self, json: String) -> Result<u32> {
-        let revision = self.gateway.reload(parse(&json)?).map_err(refused)?;
-        Ok(narrow(revision))
+    pub fn reload(&self, json: String, apps: Option<Vec<AppSockets>>) -> Result<u32> {
+        let config = parse(&json)?;
+        let revision = self.gateway.reload_with(config, apps.map(sockets));
+        Ok(narrow(revision.map_err(refused)?))
     }
 
     /// Host names of endpoints, which this side resolves.
@@ -87,7 +105,7 @@ impl Gateway {
     /// The counters, JSON.
     #[napi(catch_unwind)]
     pub fn metrics(&self) -> String {
-        self.gateway.metrics_json()
+        metrics(self.id, &self.gateway)
     }
 
     /// Endpoints and their health, JSON.
@@ -143,6 +161,7 @@ impl Drop for Gateway {
 /// What any thread may read of a gateway.
 #[napi]
 pub struct GatewayView {
+    id: u32,
     gateway: Arc<net::Gateway>,
 }
 
@@ -151,7 +170,7 @@ pub struct GatewayView {
 pub fn attach(id: u32) -> Result<GatewayView> {
     let gateway = registry::find(id);
     gateway
-        .map(|gateway| GatewayView { gateway })
+        .map(|gateway| GatewayView { id, gateway })
         .ok_or_else(|| error("closed", format!("no gateway {id} runs")))
 }
 
@@ -160,7 +179,7 @@ impl GatewayView {
     /// The counters, JSON.
     #[napi(catch_unwind)]
     pub fn metrics(&self) -> String {
-        self.gateway.metrics_json()
+        metrics(self.id, &self.gateway)
     }
 
     /// Endpoints and their health, JSON.
@@ -175,11 +194,30 @@ impl GatewayView {
         narrow(self.gateway.revision())
     }
 
+    /// The Unix sockets at which the workers of an app listen now; none leaves it without.
+    #[napi(catch_unwind)]
+    pub fn app_sockets(&self, app: String, sockets: Vec<String>) {
+        let sockets = sockets.into_iter().map(Into::into).collect();
+        self.gateway.app_sockets(&app, sockets);
+    }
+
     /// True while traffic is taken.
     #[napi(catch_unwind)]
     pub fn ready(&self) -> bool {
         self.gateway.ready()
     }
+}
+
+/// The core's counters, and those of the apps.
+fn metrics(id: u32, gateway: &net::Gateway) -> String {
+    let mut all = gateway.metrics_json();
+    let apps = crate::apps::metrics(id);
+    for metric in apps {
+        // The core's text is a list that is never empty.
+        all.truncate(all.len() - 1);
+        all.push_str(&format!(",{metric}]"));
+    }
+    all
 }
 
 /// JavaScript's integers end at 2^53; four thousand million reloads are enough.

@@ -1,15 +1,19 @@
 //! What JavaScript may call: conversions, and a guard that no panic crosses into Node.
 //!
-//! Nothing here decides about a request or a config. Every export catches panics (a bug becomes an
+//! Nothing here decides about a request or a config; [`parts`] hands out single parts of the core. Every export catches panics (a bug becomes an
 //! `Error` with code `internal`); every error has a stable `code`. There is no async runtime: what
 //! blocks runs as a task of libuv's pool ([`drain`]).
 #![cfg_attr(test, allow(dead_code, reason = "exports are reached from Node only"))]
 
+mod apps;
 mod config;
 mod drain;
 mod error;
 mod gateway;
+mod guard;
+mod parts;
 mod registry;
+mod uv;
 
 use napi_derive::napi;
 

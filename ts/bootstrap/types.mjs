@@ -40,7 +40,7 @@ function declaration(notes) {
 }
 
 function lines(doc) {
-  return doc ? `${doc.trim()}\n` : '';
+  return doc ? `${doc.trim().replace(/ +$/gm, '')}\n` : '';
 }
 
 function indent(text) {

@@ -4,6 +4,7 @@
  * With `--json` standard output is a list of faults, empty for a good config; otherwise faults go to
  * standard error as people read them.
  */
+import { bundles } from '../app/apps.js';
 import { judge } from '../config/check.js';
 import { discover } from '../config/discover.js';
 import { loadFile } from '../config/load.js';
@@ -14,7 +15,8 @@ import { EXIT, type Flags, type Outcome } from './command.js';
 export async function check(path: string | undefined, flags: Flags): Promise<Outcome> {
   const label = discover(path);
   try {
-    judge(await loadFile(label));
+    const loaded = await loadFile(label);
+    await bundles(loaded, judge(loaded));
   } catch (error) {
     if (!(error instanceof ConfigError) || flags.json !== true) throw error;
     process.stdout.write(`${JSON.stringify(error.faults, null, 2)}\n`);

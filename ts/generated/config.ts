@@ -10,6 +10,8 @@ export interface Config {
   access_log?: AccessLog;
   /** The listener for operators: metrics, health, the config in force. `off` for none. */
   admin?: Admin;
+  /** Programs of this process that answer requests: at most 64. */
+  apps?: App[];
   /**
    * How long requests in flight may take to finish when the gateway stops.
    * @default "30s"
@@ -62,6 +64,31 @@ export interface AdminListener {
    * @default "127.0.0.1:9901"
    */
   bind?: Bind;
+}
+
+/** A program that answers requests, run in Node workers of this process. */
+export interface App {
+  /** What routes, metrics and logs call it. */
+  name: Name;
+  /** Its module, TypeScript or JavaScript: a path, relative to the config's file. */
+  module: File;
+  /**
+   * How long the workers of a module that was replaced may go on with what they have.
+   * @default "30s"
+   */
+  drain_timeout?: Duration;
+  /**
+   * Heap of one worker, 16MiB to 64GiB; one that needs more is replaced.
+   * @default "512MiB"
+   */
+  memory?: Size;
+  /**
+   * How long a worker's event loop may be stuck before the worker is replaced, 100ms to 1h.
+   * @default "5s"
+   */
+  stuck_timeout?: Duration;
+  /** How long an answer may take. */
+  timeouts?: UpstreamTimeouts;
 }
 
 /**
@@ -382,16 +409,18 @@ export interface Route {
   /** The requests it wants. Default: all. */
   match?: Match;
   /**
-   * The upstream that requests go to, or several with their shares. Only a route with a filter
-   * that always replies can do without.
+   * The upstream or `{ app: NAME }` that requests go to, or several with their shares. Only a
+   * route with a filter that always replies can do without.
    */
   to?: To;
 }
 
-/** An upstream and its share of a route's requests. */
+/** An upstream or an app, and its share of a route's requests. */
 export interface Share {
-  /** The upstream's name. */
-  upstream: Name;
+  /** The app's name; either this or `upstream`. */
+  app?: Name;
+  /** The upstream's name; either this or `app`. */
+  upstream?: Name;
   /**
    * Its share beside the others'; 0 for none.
    * @default 1
@@ -411,8 +440,8 @@ export type Size = string;
  */
 export type Store = 'memory';
 
-/** An upstream's name, or several upstreams with their shares. */
-export type To = Name | Share[];
+/** An upstream's name, `{ app: NAME }`, or several with their shares. */
+export type To = Name | Share | Share[];
 
 /** A service: endpoints that all give the same answers. */
 export interface Upstream {

@@ -2,7 +2,7 @@
 //! `{"name","rival","ours_ns","theirs_ns","ratio","rounds"}`. Arguments: `--rounds N` (default 15),
 //! and any part of a row's name to run only those.
 
-use bench_micro::{balance, limits};
+use bench_micro::{balance, hashing, limits};
 
 fn main() {
     let mut json = false;
@@ -29,7 +29,11 @@ fn main() {
             "operation", "beside", "ours ns", "theirs ns", "ratio"
         );
     }
-    for mut pair in limits::pairs().into_iter().chain(balance::pairs()) {
+    for mut pair in limits::pairs()
+        .into_iter()
+        .chain(balance::pairs())
+        .chain(hashing::pairs())
+    {
         if wanted
             .as_ref()
             .is_some_and(|part| !pair.name.contains(part.as_str()))

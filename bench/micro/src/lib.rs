@@ -13,5 +13,7 @@
 #[cfg(feature = "micro")]
 pub mod balance;
 #[cfg(feature = "micro")]
+pub mod hashing;
+#[cfg(feature = "micro")]
 pub mod limits;
 pub mod ratio;

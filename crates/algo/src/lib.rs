@@ -9,23 +9,35 @@
 //! | [`gcra`] | is this request within its rate? |
 //! | [`table`] | the same for many keys, over all threads of a process, in bounded memory |
 //! | [`maglev`] | which node owns this key? |
+//! | [`ring`] | the same as ketama's clients answer it |
+//! | [`rendezvous`] | the same without a table, exactly by weight |
+//! | [`jump`](mod@jump) | the same for numbered buckets, without any memory |
+//! | [`bounded`] | and if that node has its share already? |
 //! | [`p2c`] | which of two random nodes is less busy? |
 //! | [`round_robin`] | whose turn is it? |
 //! | [`hash`] | stable, keyed and mixing hashes |
 //! | [`rng`] | a small fast generator, seeded by its caller |
 #![forbid(unsafe_code)]
 
+pub mod bounded;
 pub mod gcra;
 pub mod hash;
+pub mod jump;
 pub mod maglev;
 pub mod p2c;
+pub mod rendezvous;
+pub mod ring;
 pub mod rng;
 pub mod round_robin;
 pub mod table;
 
+pub use bounded::{BadBound, Bounded};
 pub use gcra::{BadRate, Decision, Gcra};
 pub use hash::{hash_key, mix64, stable_hash};
+pub use jump::jump;
 pub use maglev::{BadMaglev, Maglev};
+pub use rendezvous::{BadRendezvous, Rendezvous};
+pub use ring::{BadRing, KetamaRing};
 pub use rng::Rng;
 pub use round_robin::{BadWeights, RoundRobin, SmoothRoundRobin};
 pub use table::{BadCapacity, GcraTable};

@@ -5,7 +5,6 @@
 //! client. Beside its route there may be many others, of all kinds. No socket, no clock: two runs of different N differ by exactly the instructions of the
 //! requests between them, which a test reads from callgrind.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use gateway_core::engine::{Env, Run, Step};
 use gateway_core::filter::{Client, Outcome};
 use gateway_core::forward::{Choice, Turns};
-use gateway_core::snapshot::{Shared, Snapshot};
+use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 use wire::http1::{take_request, take_response, write_request, write_response};
 use wire::{Connection, Framing, Limits, Version};
 
@@ -69,7 +68,7 @@ fn main() {
     let config = CONFIG.replace("\"routes\": [", &format!("\"routes\": [{}", others(routes)));
     let config = gateway_core::config::parse(&config).unwrap_or_else(|f| panic!("{f:?}"));
     let shared = Shared::new(1);
-    let snapshot = Snapshot::compile(Arc::new(config), 1, &HashMap::new(), &shared)
+    let snapshot = Snapshot::compile(Arc::new(config), 1, &Resolved::default(), &shared)
         .unwrap_or_else(|f| panic!("{f:?}"));
     let snapshot = Rc::new(Arc::new(snapshot));
     let mut rng = algo::Rng::new(1);

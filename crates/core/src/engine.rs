@@ -250,6 +250,13 @@ impl Run {
             self.announced = true;
             forward::announce(&mut self.exchange);
         }
+        if let Some(snapshot) = self.snapshot.clone() {
+            let to = &snapshot.upstreams[upstream as usize];
+            if to.app {
+                let route = &self.route_of(&snapshot).name;
+                forward::introduce(&mut self.exchange, route, to.settings.response);
+            }
+        }
         self.attempts.push((id, Attempt::new(upstream)));
     }
 

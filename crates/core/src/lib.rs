@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`config`] reads the one schema; [`route`] finds a route; [`snapshot`] is what both become.
 //! - [`filter`] says what a filter is; [`filters`] holds them, one file each.
+//! - [`trust`] walks the hops of proxies to the client.
 //! - [`engine`] runs a request through its filters; [`forward`] chooses where it goes.
 //! - [`metrics`] names what is counted; [`error`] and [`reply`] say what a client is told.
 //!
@@ -21,6 +22,7 @@ pub mod metrics;
 pub mod reply;
 pub mod route;
 pub mod snapshot;
+pub mod trust;
 
 /// Nanoseconds since the process started, read once a tick by whoever owns the thread.
 pub type Nanos = u64;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use algo::Maglev;
 
@@ -17,6 +17,19 @@ use crate::forward::Balance;
 use crate::metrics::{Meters, MAX_PARTS};
 use crate::route::{RouteMatch, Router};
 use crate::Nanos;
+
+mod shared;
+
+pub use shared::Shared;
+
+/// Where names of the config are found: what is not in it is left out until it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// The addresses of host names.
+    pub hosts: HashMap<String, Vec<IpAddr>>,
+    /// The Unix sockets of each app's workers.
+    pub apps: HashMap<String, Vec<PathBuf>>,
+}
 
 /// A config made ready for traffic.
 pub struct Snapshot {
@@ -99,6 +112,8 @@ pub struct Upstream {
     pub settings: UpstreamSettings,
     /// Where its connections are counted.
     pub meter: u32,
+    /// True if it is an app of this process, which is told what the core knows of a request.
+    pub app: bool,
 }
 
 /// Timeouts and limits of an upstream's connections.
@@ -182,102 +197,8 @@ impl Live {
     }
 }
 
-/// What outlives a config: found again by identity when the next one is compiled.
-#[derive(Default)]
-pub struct Shared {
-    endpoints: Mutex<Endpoints>,
-    tables: Mutex<HashMap<String, Arc<algo::GcraTable>>>,
-    routes: Meter,
-    upstreams: Meter,
-    listeners: Meter,
-    seed: u64,
-}
-
-#[derive(Default)]
-struct Endpoints {
-    live: HashMap<Address, Weak<Live>>,
-    /// Which slots are taken, by whom.
-    slots: Vec<Weak<Live>>,
-}
-
-impl Shared {
-    /// `seed` keys the hashes of tables whose keys clients choose; it must be hard to guess.
-    pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            ..Self::default()
-        }
-    }
-
-    /// The secret that keys hashes of what clients choose.
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// What is known of the endpoint at this address.
-    pub fn live(&self, address: Address) -> Arc<Live> {
-        let mut e = lock(&self.endpoints);
-        if let Some(live) = e.live.get(&address).and_then(Weak::upgrade) {
-            return live;
-        }
-        let free = e.slots.iter().position(|w| w.strong_count() == 0);
-        let slot = free.unwrap_or(e.slots.len());
-        let live = Arc::new(Live {
-            address: address.clone(),
-            slot: slot as u32,
-            active: AtomicU32::new(0),
-            rests_until: AtomicU64::new(0),
-        });
-        match free {
-            Some(i) => e.slots[i] = Arc::downgrade(&live),
-            None => e.slots.push(Arc::downgrade(&live)),
-        }
-        if e.live.len() > 2 * e.slots.len() {
-            e.live.retain(|_, w| w.strong_count() > 0);
-        }
-        e.live.insert(address, Arc::downgrade(&live));
-        live
-    }
-
-    /// The limiter table of this identity; made at its first use, with room for `capacity` keys.
-    pub fn table(&self, identity: &str, capacity: usize) -> Arc<algo::GcraTable> {
-        let mut tables = lock(&self.tables);
-        if let Some(t) = tables.get(identity).filter(|t| t.capacity() >= capacity) {
-            return t.clone();
-        }
-        let within = capacity.clamp(1, algo::GcraTable::MAX_CAPACITY);
-        let table = Arc::new(
-            algo::GcraTable::new(within, self.seed).expect("a capacity within its bounds"),
-        );
-        tables.insert(identity.to_owned(), table.clone());
-        table
-    }
-
-    /// Forgets tables that no snapshot uses any more.
-    pub fn sweep(&self) {
-        lock(&self.tables).retain(|_, t| Arc::strong_count(t) > 1);
-    }
-}
-
-/// Which name is counted where. A name keeps its place over all configs.
-#[derive(Default)]
-struct Meter(Mutex<HashMap<Box<str>, u32>>);
-
-impl Meter {
-    /// The place of a name; [`OTHER_ROUTES`] once there are `most`.
-    fn of(&self, name: &str, most: u32) -> u32 {
-        let mut all = lock(&self.0);
-        if let Some(place) = all.get(name) {
-            return *place;
-        }
-        let next = all.len() as u32 + 1;
-        if next >= most {
-            return OTHER_ROUTES;
-        }
-        all.insert(name.into(), next);
-        next
-    }
-}
+/// A worker that refuses is about to be replaced: it is passed over for a tenth of a second.
+const WORKER_REST: Nanos = 100_000_000;
 
 /// The meter of requests without a route, and of routes beyond [`MAX_METERS`].
 pub const OTHER_ROUTES: u32 = 0;
@@ -286,29 +207,25 @@ pub const OTHER_ROUTES: u32 = 0;
 pub const MAX_METERS: u32 = 1 << 14;
 
 impl Snapshot {
-    /// Makes a config ready. `resolved` gives the addresses of host names; one that is missing
-    /// leaves its endpoint out until it is known.
+    /// Makes a config ready. A name that `resolved` lacks leaves its endpoints out.
     ///
     /// # Errors
     /// Faults that only building the filters shows; none for a config that was checked.
     pub fn compile(
         config: Arc<Config>,
         revision: u64,
-        resolved: &HashMap<String, Vec<IpAddr>>,
+        resolved: &Resolved,
         shared: &Shared,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
+        let apps = config.apps.iter().map(|a| app(a, resolved, shared));
         let upstreams: Vec<Upstream> = config
             .upstreams
             .iter()
             .map(|u| upstream(u, resolved, shared))
+            .chain(apps)
             .collect();
-        let index: HashMap<&str, u32> = config
-            .upstreams
-            .iter()
-            .zip(0..)
-            .map(|(u, i)| (u.name.as_str(), i))
-            .collect();
+        let index = Index::of(&config);
         let listeners: HashMap<&str, u32> = config
             .listeners
             .iter()
@@ -401,7 +318,7 @@ impl Snapshot {
 fn route(
     i: usize,
     r: &config::Route,
-    upstreams: &HashMap<&str, u32>,
+    upstreams: &Index<'_>,
     shared: &Shared,
     faults: &mut Vec<Fault>,
 ) -> Route {
@@ -442,8 +359,33 @@ fn route(
     }
 }
 
-fn target(to: &[config::Share], upstreams: &HashMap<&str, u32>) -> Target {
-    let index = |s: &config::Share| upstreams.get(s.upstream.as_str()).copied();
+/// Which upstream a name means: apps stand behind the upstreams of the config.
+struct Index<'a> {
+    upstreams: HashMap<&'a str, u32>,
+    apps: HashMap<&'a str, u32>,
+}
+
+impl<'a> Index<'a> {
+    fn of(config: &'a Config) -> Self {
+        let upstreams = config.upstreams.iter().map(|u| u.name.as_str());
+        let apps = config.apps.iter().map(|a| a.name.as_str());
+        Self {
+            apps: apps.zip(config.upstreams.len() as u32..).collect(),
+            upstreams: upstreams.zip(0..).collect(),
+        }
+    }
+
+    fn get(&self, share: &config::Share) -> Option<u32> {
+        match (&share.upstream, &share.app) {
+            (Some(name), _) => self.upstreams.get(name.as_str()).copied(),
+            (None, Some(name)) => self.apps.get(name.as_str()).copied(),
+            (None, None) => None,
+        }
+    }
+}
+
+fn target(to: &[config::Share], upstreams: &Index<'_>) -> Target {
+    let index = |s: &config::Share| upstreams.get(s);
     match to {
         [] => Target::None,
         [one] => index(one).map_or(Target::None, Target::One),
@@ -461,11 +403,41 @@ fn target(to: &[config::Share], upstreams: &HashMap<&str, u32>) -> Target {
     }
 }
 
-fn upstream(
-    u: &config::Upstream,
-    resolved: &HashMap<String, Vec<IpAddr>>,
-    shared: &Shared,
-) -> Upstream {
+/// An app is an upstream whose endpoints are the sockets of its workers.
+fn app(a: &config::App, resolved: &Resolved, shared: &Shared) -> Upstream {
+    let sockets = resolved.apps.get(a.name.as_str());
+    let endpoints = sockets.into_iter().flatten().map(|path| Endpoint {
+        weight: 1,
+        live: shared.live(Address::Unix(path.clone())),
+    });
+    let name = format!("app:{}", a.name.as_str());
+    Upstream {
+        meter: shared.upstreams.of(&name, MAX_PARTS),
+        name: name.into(),
+        endpoints: endpoints.collect(),
+        balance: Balance::LeastRequest,
+        rest: WORKER_REST,
+        settings: settings(&a.timeouts, &config::Keepalive::default()),
+        app: true,
+    }
+}
+
+fn settings(
+    timeouts: &config::UpstreamTimeouts,
+    keepalive: &config::Keepalive,
+) -> UpstreamSettings {
+    UpstreamSettings {
+        connect: timeouts.connect.nanos(),
+        response: timeouts.response.nanos(),
+        stall: timeouts.stall.nanos(),
+        idle: keepalive.idle.nanos(),
+        lifetime: keepalive.lifetime.nanos(),
+        connections: keepalive.connections.get() as u32,
+        requests: keepalive.requests.get() as u32,
+    }
+}
+
+fn upstream(u: &config::Upstream, resolved: &Resolved, shared: &Shared) -> Upstream {
     let mut endpoints = Vec::new();
     for e in &u.endpoints {
         let mut add = |address| {
@@ -478,7 +450,7 @@ fn upstream(
             config::Address::Ip(a) => add(Address::Ip(*a)),
             config::Address::Unix(p) => add(Address::Unix(p.clone())),
             config::Address::Host(name, port) => {
-                for ip in resolved.get(name).into_iter().flatten() {
+                for ip in resolved.hosts.get(name).into_iter().flatten() {
                     add(Address::Ip(SocketAddr::new(*ip, *port)));
                 }
             }
@@ -490,15 +462,8 @@ fn upstream(
         balance: balance(u, &endpoints),
         endpoints,
         rest: u.rest.nanos(),
-        settings: UpstreamSettings {
-            connect: u.timeouts.connect.nanos(),
-            response: u.timeouts.response.nanos(),
-            stall: u.timeouts.stall.nanos(),
-            idle: u.keepalive.idle.nanos(),
-            lifetime: u.keepalive.lifetime.nanos(),
-            connections: u.keepalive.connections.get() as u32,
-            requests: u.keepalive.requests.get() as u32,
-        },
+        settings: settings(&u.timeouts, &u.keepalive),
+        app: false,
     }
 }
 
@@ -559,8 +524,3 @@ fn gcd(a: u32, b: u32) -> u32 {
 
 /// The longest rotation: with more turns, shares are right to one part in 65,536.
 const MAX_TURNS: u64 = 1 << 16;
-
-/// A panic while holding one of these locks left plain data behind: it is still good.
-fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}

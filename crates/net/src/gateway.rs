@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use gateway_core::config::{Config, Fault, Workers};
 use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
-use gateway_core::snapshot::{Shared, Snapshot};
+use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 
 use crate::listener::Binding;
 use crate::log::{Files, Lines};
@@ -29,6 +30,9 @@ pub struct Gateway {
     files: Weak<Files>,
 }
 
+/// The Unix sockets of each app's workers, by the app's name.
+pub type Sockets = HashMap<String, Vec<PathBuf>>;
+
 struct Handle {
     mailbox: Arc<Mailbox>,
     counters: Arc<ShardCounters>,
@@ -37,7 +41,7 @@ struct Handle {
 
 struct State {
     snapshot: Arc<Snapshot>,
-    resolved: HashMap<String, Vec<IpAddr>>,
+    resolved: Resolved,
     addresses: Vec<(String, SocketAddr, SocketAddr)>,
     draining: bool,
 }
@@ -118,13 +122,21 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, Sockets::new())
+    }
+
+    /// [`Gateway::start`], with the sockets at which workers of its apps listen already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_with(config: Config, apps: Sockets) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let count = match config.workers {
-            Workers::Auto => poll::cpus(),
-            Workers::Count(n) => n as usize,
-        };
+        let count = workers(config.workers);
         let shared = Arc::new(Shared::new(poll::random()));
-        let resolved = HashMap::new();
+        let resolved = Resolved {
+            apps,
+            ..Resolved::default()
+        };
         let snapshot =
             Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
         let files = Arc::new(Files::default());
@@ -170,7 +182,15 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; the config in force stays.
     pub fn reload(&self, config: Config) -> Result<u64, StartError> {
-        let published = self.publish(Arc::new(config));
+        self.reload_with(config, None)
+    }
+
+    /// [`Gateway::reload`], and in the same step the sockets of all apps.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reload_with(&self, config: Config, apps: Option<Sockets>) -> Result<u64, StartError> {
+        let published = self.publish(Arc::new(config), apps);
         let counter = if published.is_ok() {
             &self.process.reloads
         } else {
@@ -180,13 +200,15 @@ impl Gateway {
         published
     }
 
-    fn publish(&self, config: Arc<Config>) -> Result<u64, StartError> {
+    fn publish(&self, config: Arc<Config>, apps: Option<Sockets>) -> Result<u64, StartError> {
         let mut state = self.state();
         if state.draining {
             return Err(StartError::Closing);
         }
         let revision = state.snapshot.revision + 1;
-        let snapshot = Snapshot::compile(config, revision, &state.resolved, &self.shared)
+        let mut resolved = state.resolved.clone();
+        resolved.apps = apps.unwrap_or(resolved.apps);
+        let snapshot = Snapshot::compile(config, revision, &resolved, &self.shared)
             .map_err(StartError::Config)?;
         let snapshot = Arc::new(snapshot);
         let files = self.files.upgrade().ok_or(StartError::Closing)?;
@@ -199,6 +221,7 @@ impl Gateway {
         }
         state.addresses = addresses;
         state.snapshot = snapshot;
+        state.resolved = resolved;
         self.process.revision.store(revision, Relaxed);
         self.shared.sweep();
         Ok(revision)
@@ -214,10 +237,28 @@ impl Gateway {
         addresses.sort_unstable();
         addresses.dedup();
         let mut state = self.state();
-        if addresses.is_empty() || state.resolved.get(host) == Some(&addresses) || state.draining {
+        if addresses.is_empty() || state.resolved.hosts.get(host) == Some(&addresses) {
             return;
         }
-        state.resolved.insert(host.to_owned(), addresses);
+        state.resolved.hosts.insert(host.to_owned(), addresses);
+        self.again(&mut state);
+    }
+
+    /// Says at which Unix sockets the workers of an app listen now; an empty list leaves it without.
+    pub fn app_sockets(&self, app: &str, sockets: Vec<PathBuf>) {
+        let mut state = self.state();
+        if state.resolved.apps.get(app) == Some(&sockets) {
+            return;
+        }
+        state.resolved.apps.insert(app.to_owned(), sockets);
+        self.again(&mut state);
+    }
+
+    /// Publishes the config in force once more, with other addresses for its names.
+    fn again(&self, state: &mut State) {
+        if state.draining {
+            return;
+        }
         let (config, revision) = (state.snapshot.config.clone(), state.snapshot.revision);
         // The config was compiled before: other addresses bring no new faults.
         let Ok(snapshot) = Snapshot::compile(config, revision, &state.resolved, &self.shared)
@@ -305,6 +346,14 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// How many threads a config asks for: as many as CPUs that this process may use, or a number.
+pub fn workers(workers: Workers) -> usize {
+    match workers {
+        Workers::Auto => poll::cpus(),
+        Workers::Count(n) => n as usize,
     }
 }
 

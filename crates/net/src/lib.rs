@@ -26,5 +26,5 @@ mod pools;
 mod shard;
 mod timers;
 
-pub use gateway::{Gateway, StartError};
+pub use gateway::{workers, Gateway, Sockets, StartError};
 pub use poll::counts;

@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::fault::{quote, suggest, Fault, MAX_FAULTS};
-use super::route::Route;
+use super::route::{Route, Share};
 use super::twins::twins;
 use super::units::Size;
 use super::upstream::{Balance, Upstream};
 use super::walk::child;
-use super::{Admin, Config, Listener};
+use super::{Admin, App, Config, Duration, Listener};
 use crate::filters::{self, Build};
 use crate::route::pattern::Path;
 use crate::route::MAX_LISTENERS;
@@ -21,6 +21,7 @@ use crate::route::MAX_LISTENERS;
 /// The lists of a config as far as they could be read.
 pub(super) struct Read<'a> {
     pub(super) listeners: Vec<Item<'a, Listener>>,
+    pub(super) apps: Vec<Item<'a, App>>,
     pub(super) upstreams: Vec<Item<'a, Upstream>>,
     pub(super) routes: Vec<Item<'a, Route>>,
 }
@@ -52,10 +53,12 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
         ));
     }
     most("listeners", read.listeners.len(), MAX_LISTENERS, faults);
+    most("apps", read.apps.len(), MAX_APPS, faults);
     most("upstreams", read.upstreams.len(), MAX_UPSTREAMS, faults);
     most("routes", read.routes.len(), MAX_ROUTES, faults);
     let listeners = names(&read.listeners, faults);
     let upstreams = names(&read.upstreams, faults);
+    let apps = names(&read.apps, faults);
     names(&read.routes, faults);
     binds(config, &read.listeners, faults);
     for item in &read.listeners {
@@ -64,11 +67,15 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
     for item in &read.upstreams {
         upstream(item, faults);
     }
+    for item in &read.apps {
+        app(item, faults);
+    }
+    let goals = Goals { upstreams, apps };
     for item in &read.routes {
         if faults.len() > MAX_FAULTS {
             return;
         }
-        route(item, &listeners, &upstreams, faults);
+        route(item, &listeners, &goals, faults);
     }
     let regexes = |r: &Route| {
         r.what
@@ -252,10 +259,28 @@ fn upstream(item: &Item<'_, Upstream>, faults: &mut Vec<Fault>) {
     }
 }
 
+/// What a route may lead to, by name.
+struct Goals<'a> {
+    upstreams: HashMap<&'a str, u32>,
+    apps: HashMap<&'a str, u32>,
+}
+
+fn app(item: &Item<'_, App>, faults: &mut Vec<Fault>) {
+    let Some(app) = &item.value else { return };
+    let (least, most) = (Size::kib(16 << 10), Size::kib(64 << 20));
+    within(&child(&item.at, "memory"), app.memory, least, most, faults);
+    let (least, most) = (Duration::ms(100), Duration::secs(3600));
+    if app.stuck_timeout < least || app.stuck_timeout > most {
+        let why = format!("{} is not {least} to {most}", app.stuck_timeout);
+        let fix = "write a time such as 5s";
+        faults.push(Fault::new(child(&item.at, "stuck_timeout"), why, fix));
+    }
+}
+
 fn route(
     item: &Item<'_, Route>,
     listeners: &HashMap<&str, u32>,
-    upstreams: &HashMap<&str, u32>,
+    goals: &Goals<'_>,
     faults: &mut Vec<Fault>,
 ) {
     let Some(route) = &item.value else { return };
@@ -272,26 +297,7 @@ fn route(
         }
     }
     for share in route.to.iter() {
-        if upstreams.contains_key(share.upstream.as_str()) {
-            continue;
-        }
-        let name: &str = &share.upstream;
-        let why = format!("no upstream is called {}", quote(name));
-        let to = item.raw.get("to");
-        let path = match to {
-            Some(Value::Array(_)) => {
-                let place = place_of(to, |v| {
-                    v.get("upstream").and_then(Value::as_str) == Some(name)
-                });
-                format!("{at}.to[{place}].upstream")
-            }
-            _ => format!("{at}.to"),
-        };
-        faults.push(Fault::new(
-            path,
-            why,
-            suggest(name, upstreams.keys().copied()),
-        ));
+        goal(item, share, goals, faults);
     }
     let choices = [
         ("listeners", route.listeners.len(), MAX_LISTENERS),
@@ -310,6 +316,34 @@ fn route(
     }
     let replies = filters(item, route, faults);
     destination(item, route, replies, faults);
+}
+
+/// Reports a share that names nothing, two things at once, or what is not there.
+fn goal(item: &Item<'_, Route>, share: &Share, goals: &Goals<'_>, faults: &mut Vec<Fault>) {
+    let to = item.raw.get("to");
+    let at = child(&item.at, "to");
+    let (kind, name, known) = match (&share.upstream, &share.app) {
+        (Some(name), None) => ("upstream", name, &goals.upstreams),
+        (None, Some(name)) => ("app", name, &goals.apps),
+        _ => {
+            let why = "a destination is either an upstream or an app";
+            faults.push(Fault::new(at, why, "write one of upstream and app"));
+            return;
+        }
+    };
+    if known.contains_key(name.as_str()) {
+        return;
+    }
+    let why = format!("no {kind} is called {}", quote(name));
+    let path = match to {
+        Some(Value::Array(_)) => {
+            let is = |v: &Value| v.get(kind).and_then(Value::as_str) == Some(name);
+            format!("{at}[{}].{kind}", place_of(to, is))
+        }
+        Some(Value::Object(_)) => child(&at, kind),
+        _ => at,
+    };
+    faults.push(Fault::new(path, why, suggest(name, known.keys().copied())));
 }
 
 /// Builds every filter, only to hear its faults. True if the route needs no `to`: a filter always
@@ -428,6 +462,8 @@ fn within(at: &str, size: Size, least: Size, most: Size, faults: &mut Vec<Fault>
 
 /// Routes of a config.
 pub const MAX_ROUTES: usize = 100_000;
+/// Apps of a config.
+pub const MAX_APPS: usize = 64;
 /// Upstreams of a config.
 pub const MAX_UPSTREAMS: usize = 10_000;
 /// Endpoints of an upstream.

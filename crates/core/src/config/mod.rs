@@ -8,6 +8,7 @@
 //! Bounds:  stated in [`check`]; a text of at most [`MAX_TEXT`] bytes.
 
 pub mod access_log;
+pub mod app;
 pub mod check;
 pub mod cidr;
 pub mod fault;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use self::text::{File, Whole};
 
 pub use self::access_log::{AccessLog, Format, Sink};
+pub use self::app::App;
 pub use self::cidr::Cidr;
 pub use self::fault::{Fault, Why};
 pub use self::listener::{Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol};
@@ -73,6 +75,9 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     /// Where clients come in: 1 to 256.
     pub listeners: Vec<Listener>,
+    /// Programs of this process that answer requests: at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<App>,
     /// Where requests go: at most 10000.
     #[serde(default)]
     pub upstreams: Vec<Upstream>,

@@ -62,12 +62,14 @@ pub fn parse(json: &str) -> Result<Config, Vec<Fault>> {
 
 fn read(mut document: Map<String, Value>, faults: &mut Vec<Fault>) -> Option<Config> {
     let listeners = take(&mut document, "listeners");
+    let apps = take(&mut document, "apps");
     let upstreams = take(&mut document, "upstreams");
     let routes = take(&mut document, "routes");
     // What is left of the lists is empty, so this reads the rest and the shape of the lists.
     let config: Option<Config> = salvage(&Value::Object(document), "", faults);
     let read = Read {
         listeners: items("listeners", &listeners, faults),
+        apps: items("apps", &apps, faults),
         upstreams: items("upstreams", &upstreams, faults),
         routes: items("routes", &routes, faults),
     };
@@ -75,6 +77,11 @@ fn read(mut document: Map<String, Value>, faults: &mut Vec<Fault>) -> Option<Con
     let mut config = config?;
     config.listeners = read
         .listeners
+        .into_iter()
+        .filter_map(|item| item.value)
+        .collect();
+    config.apps = read
+        .apps
         .into_iter()
         .filter_map(|item| item.value)
         .collect();

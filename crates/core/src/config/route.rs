@@ -32,8 +32,8 @@ pub struct Route {
     /// What requests pass through, in this order; responses pass in reverse. At most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<RawFilter>,
-    /// The upstream that requests go to, or several with their shares. Only a route with a filter
-    /// that always replies can do without.
+    /// The upstream or `{ app: NAME }` that requests go to, or several with their shares. Only a
+    /// route with a filter that always replies can do without.
     #[serde(default, skip_serializing_if = "To::is_empty")]
     pub to: To,
 }
@@ -195,12 +195,16 @@ fn resolve(g: &mut SchemaGenerator, schema: Schema) -> Schema {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct To(pub Vec<Share>);
 
-/// An upstream and its share of a route's requests.
+/// An upstream or an app, and its share of a route's requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Share {
-    /// The upstream's name.
-    pub upstream: Name,
+    /// The upstream's name; either this or `app`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Name>,
+    /// The app's name; either this or `upstream`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<Name>,
     /// Its share beside the others'; 0 for none.
     #[serde(default = "one", deserialize_with = "weight")]
     #[schemars(with = "Whole<0, 1000>")]
@@ -229,15 +233,21 @@ impl<'de> Deserialize<'de> for To {
             type Value = To;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an upstream's name, or a list of { upstream, weight }")
+                f.write_str("an upstream's name, { app: NAME }, or a list of { upstream, weight }")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<To, E> {
                 let upstream = Name::parse(text).map_err(E::custom)?;
                 Ok(To(vec![Share {
-                    upstream,
+                    upstream: Some(upstream),
+                    app: None,
                     weight: 1,
                 }]))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<To, A::Error> {
+                let one = Share::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(To(vec![one]))
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, items: A) -> Result<To, A::Error> {
@@ -252,9 +262,11 @@ impl Serialize for To {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &self.0[..] {
             [Share {
-                upstream,
+                upstream: Some(upstream),
                 weight: 1,
+                ..
             }] => upstream.serialize(to),
+            [one] => one.serialize(to),
             shares => shares.serialize(to),
         }
     }
@@ -267,8 +279,8 @@ impl JsonSchema for To {
 
     fn json_schema(g: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "An upstream's name, or several upstreams with their shares.",
-            "anyOf": [g.subschema_for::<Name>(), { "type": "array", "items": g.subschema_for::<Share>() }],
+            "description": "An upstream's name, `{ app: NAME }`, or several with their shares.",
+            "anyOf": [g.subschema_for::<Name>(), g.subschema_for::<Share>(), { "type": "array", "items": g.subschema_for::<Share>() }],
         })
     }
 }

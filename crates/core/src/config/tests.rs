@@ -227,9 +227,9 @@ fn each_fault_is_named_where_it_is() {
             vec![("store", "\"redis\" is not a choice here")],
         ),
         (
-            with(json!({ "apps": [], "drain_timeout": 30 })),
+            with(json!({ "appz": [], "drain_timeout": 30 })),
             vec![
-                ("apps", "no key is called \"apps\" here"),
+                ("appz", "no key is called \"appz\" here"),
                 ("drain_timeout", "30 is not a duration such as 30s"),
             ],
         ),
@@ -335,10 +335,32 @@ fn each_fault_is_named_where_it_is() {
         ),
         (
             route(json!({ "to": { "app": "x" } })),
+            vec![("routes[0].to.app", "no app is called \"x\"")],
+        ),
+        (
+            route(json!({ "to": [{ "app": "x", "upstream": "api" }] })),
             vec![(
                 "routes[0].to",
-                "an object is not an upstream's name, or a list of { upstream, weight }",
+                "a destination is either an upstream or an app",
             )],
+        ),
+        (
+            route(json!({ "to": [{ "weight": 1 }] })),
+            vec![(
+                "routes[0].to",
+                "a destination is either an upstream or an app",
+            )],
+        ),
+        (
+            with(json!({ "apps": [
+                { "name": "a", "module": "a.ts", "memory": "1MiB", "stuck_timeout": "1ms" },
+                { "name": "a", "module": "b.ts" }
+            ] })),
+            vec![
+                ("apps[0].memory", "\"1MiB\" is below the least, 16MiB"),
+                ("apps[0].stuck_timeout", "1ms is not 100ms to 1h"),
+                ("apps[1].name", "\"a\" is already the name of apps[0]"),
+            ],
         ),
         (
             route(json!({ "listeners": ["web", "wbe"] })),

@@ -10,16 +10,15 @@
 //!          and what it says of others is not read, nor passed on. At most 64 hops are walked.
 //! Source:  RFC 7239 sections 5.2, 7.4 and 8.1; X-Forwarded-For as its first users defined it.
 
-use std::net::IpAddr;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wire::forwarded::{forwarded_from_right, hops_from_right, Junk};
+use wire::forwarded::{forwarded_from_right, hops_from_right};
 use wire::{Head, Name};
 
 use super::Build;
 use crate::config::units::Cidr;
 use crate::filter::{Client, Cx, Filter, Needs, Verdict};
+use crate::trust::{Trust, MAX_HOPS};
 
 /// Finds out who the client is behind trusted proxies.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -50,8 +49,7 @@ pub enum Header {
 
 /// The filter.
 pub struct ClientIp {
-    trust: Box<[Cidr]>,
-    hops: u16,
+    trust: Trust,
     header: Header,
 }
 
@@ -76,42 +74,11 @@ impl ClientIp {
                 None
             }
             hops => Some(Self {
-                trust: config.trust.into(),
-                hops: hops.unwrap_or(MAX_HOPS),
+                trust: Trust::new(config.trust, hops),
                 header: config.header,
             }),
         }
     }
-
-    /// `hop` counts from 0, the connection's peer.
-    fn trusts(&self, hop: u16, ip: IpAddr) -> bool {
-        hop < self.hops
-            && (self.trust.is_empty() || self.trust.iter().any(|block| block.contains(ip)))
-    }
-
-    /// Who the client is, and how many entries, from the right, led there.
-    fn walk(&self, peer: IpAddr, hops: impl Iterator<Item = Result<IpAddr, Junk>>) -> Walk {
-        let mut walk = Walk {
-            ip: peer,
-            entries: 0,
-        };
-        for (hop, next) in (1..=MAX_HOPS).zip(hops) {
-            let Ok(ip) = next else { break };
-            walk = Walk { ip, entries: hop };
-            if !self.trusts(hop, ip) {
-                break;
-            }
-        }
-        walk
-    }
-}
-
-/// How far the walk came.
-#[derive(Clone, Copy)]
-struct Walk {
-    ip: IpAddr,
-    /// Entries that are believed, the client's own included.
-    entries: u16,
 }
 
 impl Filter for ClientIp {
@@ -126,16 +93,18 @@ impl Filter for ClientIp {
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
         let peer = cx.client.peer.ip().to_canonical();
         *cx.client = Client::new(cx.client.peer);
-        if !self.trusts(0, peer) {
-            return Verdict::Next;
-        }
         let walk = match self.header {
             Header::XForwardedFor => {
-                self.walk(peer, hops_from_right(req.get_all(Name::XForwardedFor)))
+                let hops = hops_from_right(req.get_all(Name::XForwardedFor));
+                self.trust.walk(peer, hops)
             }
             Header::Forwarded => {
-                self.walk(peer, forwarded_from_right(req.get_all(Name::Forwarded)))
+                let hops = forwarded_from_right(req.get_all(Name::Forwarded));
+                self.trust.walk(peer, hops)
             }
+        };
+        let Some(walk) = walk else {
+            return Verdict::Next;
         };
         if self.header == Header::Forwarded {
             translate(req, walk.entries);
@@ -162,9 +131,6 @@ fn translate(req: &mut Head, entries: u16) {
         debug_assert!(put.is_ok(), "addresses are a valid value");
     }
 }
-
-/// The most hops that are walked; see [`wire::forwarded::MOST_HOPS`].
-const MAX_HOPS: u16 = wire::forwarded::MOST_HOPS as u16;
 
 #[cfg(test)]
 #[path = "client_ip_tests.rs"]

@@ -1,6 +1,5 @@
 //! For the filters' own tests: one filter, one request, no engine.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use crate::config::{self, Fault};
 use crate::engine::Acts;
 use crate::filter::{Client, Cx, Filter, Slot, Verdict};
 use crate::route::pattern::Path;
-use crate::snapshot::{Shared, Snapshot};
+use crate::snapshot::{Resolved, Shared, Snapshot};
 use crate::Nanos;
 
 /// A context over the fields of a trial, so that its heads stay free.
@@ -146,7 +145,7 @@ impl Trial {
 fn empty(shared: &Shared) -> Snapshot {
     let text = r#"{ "listeners": [{ "name": "web", "bind": "127.0.0.1:0" }] }"#;
     let config = config::parse(text).unwrap_or_else(|f| panic!("{f:?}"));
-    Snapshot::compile(Arc::new(config), 1, &HashMap::new(), shared)
+    Snapshot::compile(Arc::new(config), 1, &Resolved::default(), shared)
         .unwrap_or_else(|f| panic!("{f:?}"))
 }
 

@@ -3,6 +3,9 @@
 //! Nothing a client says of itself passes: from a peer that is no trusted hop, these fields and
 //! their cousins are replaced. From a trusted one, X-Forwarded-For keeps its trusted part and the
 //! client's own entry, and the peer is added (RFC 7239 section 5.2 describes the practice).
+//!
+//! An app of this process is told more: `Ironsluice-Client` (the proved address),
+//! `Ironsluice-Route` (its name) and `Ironsluice-Timeout` (for the response's head, milliseconds).
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -10,6 +13,7 @@ use std::net::IpAddr;
 use wire::{Head, Name, Names};
 
 use crate::filter::Exchange;
+use crate::Nanos;
 
 /// Writes the fields into the request head.
 pub fn announce(ex: &mut Exchange) {
@@ -29,6 +33,23 @@ pub fn announce(ex: &mut Exchange) {
     }
     if !client.trusted_peer || req.get(Name::XForwardedHost).is_none() {
         let _valid = req.set_known_to_authority(Name::XForwardedHost);
+    }
+}
+
+/// Tells an app of this process what the core knows. Only the edge says these fields: what a client
+/// sent under their names is gone, also when a head is too full for ours.
+pub fn introduce(ex: &mut Exchange, route: &str, timeout: Nanos) {
+    let mut client = Text::default();
+    client.ip(ex.client.ip);
+    let ms = (timeout / 1_000_000).to_string();
+    let told: [(&[u8], &[u8]); 3] = [
+        (b"ironsluice-client", client.bytes()),
+        (b"ironsluice-route", route.as_bytes()),
+        (b"ironsluice-timeout", ms.as_bytes()),
+    ];
+    for (name, value) in told {
+        ex.request.remove(name);
+        let _full = ex.request.add(name, value);
     }
 }
 

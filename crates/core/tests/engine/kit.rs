@@ -1,6 +1,5 @@
 //! One request in an engine of its own, driven by events, and filters that do what a test says.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +7,7 @@ use gateway_core::engine::{Effect, Env, InForce, Run, Step, ROUTE_FORWARD};
 use gateway_core::filter::{Answer, AskId, Client, Cx, Exchange, Filter, Needs, Outcome, Verdict};
 use gateway_core::forward::{Choice, Failure, Turns};
 use gateway_core::reply::Reply;
-use gateway_core::snapshot::{Shared, Snapshot};
+use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 use wire::Head;
 
 /// What happens to a request.
@@ -62,7 +61,7 @@ impl Gateway {
     pub fn configured(text: &str, filters: Vec<Probe>) -> Self {
         let config = gateway_core::config::parse(text).unwrap_or_else(|f| panic!("{f:?}"));
         let shared = Shared::new(7);
-        let mut snapshot = Snapshot::compile(Arc::new(config), 1, &HashMap::new(), &shared)
+        let mut snapshot = Snapshot::compile(Arc::new(config), 1, &Resolved::default(), &shared)
             .unwrap_or_else(|f| panic!("{f:?}"));
         let calls = Calls::default();
         if !filters.is_empty() {

@@ -105,3 +105,28 @@ fn from_a_trusted_hop_the_proved_part_is_kept() {
         );
     }
 }
+
+#[test]
+fn an_app_is_told_what_the_core_knows_and_nothing_that_a_client_says() {
+    let text = r#"{
+        "listeners": [{ "name": "web", "bind": "127.0.0.1:0" }],
+        "apps": [{ "name": "site", "module": "site.ts", "timeouts": { "response": "3s" } }],
+        "upstreams": [{ "name": "two", "endpoints": ["127.0.0.1:1001"] }],
+        "routes": [{ "name": "all", "match": { "path": "/*" }, "to": { "app": "site" } }]
+    }"#;
+    let mut g = Gateway::configured(text, vec![]);
+    g.fields = vec![
+        ("Ironsluice-Client", "6.6.6.6"),
+        ("IRONSLUICE-ROUTE", "admin"),
+        ("Ironsluice-Timeout", "1"),
+    ];
+    g.play(&[(Event::Get("/"), "Forward")]);
+    let told = [
+        "ironsluice-client",
+        "ironsluice-route",
+        "ironsluice-timeout",
+    ]
+    .map(|n| g.sent(n));
+    let want = ["192.0.2.1", "all", "3000"].map(|v| Some(v.to_owned()));
+    assert_eq!(told, want);
+}

@@ -1,4 +1,5 @@
-//! The PROXY protocol: what a trusted load balancer says about the connection it passes on.
+//! The PROXY protocol: what a trusted load balancer says about the connection it passes on, read by
+//! [`parse`] and written by [`write_v1`] and [`write_v2`].
 //!
 //! Source: HAProxy's `proxy-protocol.txt`, versions 1 and 2. Whether a peer must, may or must not
 //! send a header is for the caller: [`parse`] never says "none", so what is not a header is refused.
@@ -10,9 +11,11 @@ mod crc32c;
 mod tlv;
 mod v1;
 mod v2;
+mod write;
 
 pub use tlv::{Ssl, Tlv, Tlvs};
 pub use v2::LONGEST;
+pub use write::{write_v1, write_v2, Ends, Origin, Unwritable, MOST};
 
 use std::net::SocketAddr;
 use std::ops::Range;

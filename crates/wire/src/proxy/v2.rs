@@ -124,9 +124,9 @@ fn check_tlvs(header: &[u8], start: usize) -> Result<(), Malformed> {
     Ok(())
 }
 
-const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-const FIXED: usize = 16;
-const LONGEST_ID: usize = 128;
+pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+pub(super) const FIXED: usize = 16;
+pub(super) const LONGEST_ID: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,60 @@
+//! The functions of libuv that the addon uses, looked up in the running program.
+//!
+//! Node exports them, but does not promise to: where one is missing, [`Uv::find`] says none, and
+//! what needs it is refused by its caller.
+
+use std::ffi::{c_int, c_void, CStr};
+
+/// A handle's close callback, or none.
+type CloseCb = Option<unsafe extern "C" fn(*mut c_void)>;
+/// What [`Uv::walk`] calls for each handle.
+type WalkCb = unsafe extern "C" fn(*mut c_void, *mut c_void);
+
+/// Functions of libuv; each does what libuv's documentation says under its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Uv {
+    pub walk: unsafe extern "C" fn(*mut c_void, WalkCb, *mut c_void),
+    pub handle_get_type: unsafe extern "C" fn(*const c_void) -> c_int,
+    pub is_closing: unsafe extern "C" fn(*const c_void) -> c_int,
+    pub fileno: unsafe extern "C" fn(*const c_void, *mut c_int) -> c_int,
+    pub close: unsafe extern "C" fn(*mut c_void, CloseCb),
+}
+
+/// `UV_POLL` of `uv_handle_type`: the list has not changed since libuv 1.0.
+pub(crate) const POLL: c_int = 8;
+
+impl Uv {
+    /// All of them, or none if the program lacks one.
+    pub fn find() -> Option<Self> {
+        // SAFETY: the names are libuv's, and the types are those of its documentation.
+        unsafe {
+            Some(Self {
+                walk: std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*mut c_void, WalkCb, *mut c_void),
+                >(symbol(c"uv_walk")?),
+                handle_get_type: std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*const c_void) -> c_int,
+                >(symbol(c"uv_handle_get_type")?),
+                is_closing: std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*const c_void) -> c_int,
+                >(symbol(c"uv_is_closing")?),
+                fileno: std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*const c_void, *mut c_int) -> c_int,
+                >(symbol(c"uv_fileno")?),
+                close: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void, CloseCb)>(
+                    symbol(c"uv_close")?,
+                ),
+            })
+        }
+    }
+}
+
+fn symbol(name: &CStr) -> Option<*mut c_void> {
+    // SAFETY: the name ends with a zero; nothing is done with what is found here.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!found.is_null()).then_some(found)
+}

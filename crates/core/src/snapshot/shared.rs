@@ -1,0 +1,113 @@
+//! What outlives a config: endpoints, limiter tables and the places of counters, found again by
+//! identity when the next config is compiled.
+//!
+//! Bounds: endpoints and tables as many as configs in use name; meters as [`MAX_METERS`] and
+//! [`crate::metrics::MAX_PARTS`] say.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::{Address, Live, OTHER_ROUTES};
+
+/// What outlives a config: found again by identity when the next one is compiled.
+#[derive(Default)]
+pub struct Shared {
+    endpoints: Mutex<Endpoints>,
+    tables: Mutex<HashMap<String, Arc<algo::GcraTable>>>,
+    pub(super) routes: Meter,
+    pub(super) upstreams: Meter,
+    pub(super) listeners: Meter,
+    seed: u64,
+}
+
+#[derive(Default)]
+struct Endpoints {
+    live: HashMap<Address, Weak<Live>>,
+    /// Which slots are taken, by whom.
+    slots: Vec<Weak<Live>>,
+}
+
+impl Shared {
+    /// `seed` keys the hashes of tables whose keys clients choose; it must be hard to guess.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            ..Self::default()
+        }
+    }
+
+    /// The secret that keys hashes of what clients choose.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// What is known of the endpoint at this address.
+    pub fn live(&self, address: Address) -> Arc<Live> {
+        let mut e = lock(&self.endpoints);
+        if let Some(live) = e.live.get(&address).and_then(Weak::upgrade) {
+            return live;
+        }
+        let free = e.slots.iter().position(|w| w.strong_count() == 0);
+        let slot = free.unwrap_or(e.slots.len());
+        let live = Arc::new(Live {
+            address: address.clone(),
+            slot: slot as u32,
+            active: AtomicU32::new(0),
+            rests_until: AtomicU64::new(0),
+        });
+        match free {
+            Some(i) => e.slots[i] = Arc::downgrade(&live),
+            None => e.slots.push(Arc::downgrade(&live)),
+        }
+        if e.live.len() > 2 * e.slots.len() {
+            e.live.retain(|_, w| w.strong_count() > 0);
+        }
+        e.live.insert(address, Arc::downgrade(&live));
+        live
+    }
+
+    /// The limiter table of this identity; made at its first use, with room for `capacity` keys.
+    pub fn table(&self, identity: &str, capacity: usize) -> Arc<algo::GcraTable> {
+        let mut tables = lock(&self.tables);
+        if let Some(t) = tables.get(identity).filter(|t| t.capacity() >= capacity) {
+            return t.clone();
+        }
+        let within = capacity.clamp(1, algo::GcraTable::MAX_CAPACITY);
+        let table = Arc::new(
+            algo::GcraTable::new(within, self.seed).expect("a capacity within its bounds"),
+        );
+        tables.insert(identity.to_owned(), table.clone());
+        table
+    }
+
+    /// Forgets tables that no snapshot uses any more.
+    pub fn sweep(&self) {
+        lock(&self.tables).retain(|_, t| Arc::strong_count(t) > 1);
+    }
+}
+
+/// Which name is counted where. A name keeps its place over all configs.
+#[derive(Default)]
+pub(super) struct Meter(Mutex<HashMap<Box<str>, u32>>);
+
+impl Meter {
+    /// The place of a name; [`OTHER_ROUTES`] once there are `most`.
+    pub(super) fn of(&self, name: &str, most: u32) -> u32 {
+        let mut all = lock(&self.0);
+        if let Some(place) = all.get(name) {
+            return *place;
+        }
+        let next = all.len() as u32 + 1;
+        if next >= most {
+            return OTHER_ROUTES;
+        }
+        all.insert(name.into(), next);
+        next
+    }
+}
+
+/// A panic while holding one of these locks left plain data behind: it is still good.
+fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,75 @@
+/**
+ * handler: what an app's module exports, and what its functions are handed.
+ *
+ * ```ts
+ * import { defineApp } from 'ironsluice';
+ *
+ * export default defineApp((request, ctx) => `hello ${ctx.client}, this is ${request.path}\n`);
+ * ```
+ */
+import type { AppRequest } from './request.js';
+
+/** Answers one request. A rejection is answered with 500, and the log says why. */
+export type AppHandler = (request: AppRequest, ctx: AppContext) => ReplyLike | Promise<ReplyLike>;
+
+/** What a module exports by default: a function, or an object with one. */
+export type App = AppHandler | { fetch: AppHandler };
+
+/**
+ * An answer. A string is text, bytes are bytes, nothing is 204, a `Response` is what it says. An object with no other
+ * keys than `status`, `headers` and `body` is taken apart; any other object or array is sent as JSON.
+ */
+export type ReplyLike = string | Uint8Array | Response | ReplyParts | object | undefined | null;
+
+/** An answer by its parts. */
+export interface ReplyParts {
+  /** 200 to 599; default 200, or 204 without a body. */
+  status?: number;
+  /** Names and values; a list sends the field once for each. */
+  headers?: Record<string, string | readonly string[]> | Headers;
+  /** A string, bytes, a stream of bytes or strings, or an object to send as JSON. */
+  body?: BodyLike;
+}
+
+/** A body: a stream is read as fast as the client takes it. */
+export type BodyLike =
+  | string
+  | Uint8Array
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array | string>
+  | object
+  | undefined
+  | null;
+
+/** What the core knows of a request, and what workers share. */
+export interface AppContext {
+  /** The app's name in the config. */
+  readonly app: string;
+  /** Which of the app's workers this is, from 0. */
+  readonly worker: number;
+  /** The client's address, as far as it is proved (see the `client_ip` filter). */
+  readonly client: string;
+  /** The name of the route that led here. */
+  readonly route: string;
+  /** The `traceparent` of the request, if it has one. */
+  readonly trace: string | undefined;
+  /** By when an answer must have begun, in milliseconds of `performance.now()`; later ones nobody sees. */
+  readonly deadline: number;
+  /** Aborted when the client goes away or the deadline passes before the answer began. */
+  readonly signal: AbortSignal;
+  /** A number that all workers of this app share, by its name. At most 4096 in a process. */
+  counter(name: string): SharedCounter;
+}
+
+/** A number that all workers of an app share; it starts at 0 with the process. */
+export interface SharedCounter {
+  /** Adds `n`, a whole number, and returns the sum. */
+  add(n: number): number;
+  /** The sum so far. */
+  readonly value: number;
+}
+
+/** Gives an app its type, for completion in editors; it is handed back as it is. */
+export function defineApp<T extends App>(app: T): T {
+  return app;
+}

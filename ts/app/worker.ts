@@ -1,0 +1,166 @@
+/**
+ * app worker: a thread that runs one app's module behind a Unix socket.
+ *
+ * Messages are {@link ToWorker} and {@link FromWorker}. Its heart beats into shared memory every {@link BEAT_MS},
+ * where the supervisor looks; a worker that is stuck is replaced from outside.
+ */
+import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { guard, noteWorker } from '#bindings';
+import type { AppHandler } from './handler.js';
+import { type Place, serve } from './serve.js';
+import { type AppServer, openServer } from './server.js';
+
+/** What a worker is started with. */
+export interface WorkerStart {
+  app: string;
+  index: number;
+  /** Address of the bundled module, `file:`. */
+  module: string;
+  /** The Unix socket to listen at. */
+  socket: string;
+  /** Where its heart beats: one number, milliseconds of `process.hrtime`. */
+  beat: SharedArrayBuffer;
+}
+
+/** What the supervisor says. */
+export type ToWorker =
+  /** The gateway that its numbers belong to. */
+  | { type: 'gateway'; id: number }
+  /** Finish what is there within so long, and end. */
+  | { type: 'drain'; patienceMs: number };
+
+/** What a worker says. */
+export type FromWorker =
+  | { type: 'listening'; engine: string }
+  | { type: 'failed'; why: string; where: string | undefined }
+  /** It has answered its first request. */
+  | { type: 'served' }
+  | { type: 'fault'; why: string; request: string };
+
+async function run(port: MessagePort, start: WorkerStart): Promise<void> {
+  process.setSourceMapsEnabled(true);
+  const say = (message: FromWorker): void => port.postMessage(message);
+  beat(start.beat);
+  let handler: AppHandler;
+  try {
+    handler = handlerOf(await import(start.module));
+  } catch (error) {
+    const { stack, message } = error as Error;
+    say({ type: 'failed', why: message ?? String(error), where: placeOf(stack) });
+    port.close();
+    return;
+  }
+  const guarded = guard(start.socket, undefined);
+  let requests = 0;
+  let lines = 0;
+  const place: Place = {
+    app: start.app,
+    worker: start.index,
+    handler,
+    fault(error, request) {
+      lines += 1;
+      if (lines > LINES) return;
+      say({
+        type: 'fault',
+        why: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        request,
+      });
+    },
+  };
+  let server: AppServer;
+  try {
+    server = await openServer({
+      listen: { unix: start.socket },
+      // Without the guard a sudden end of this thread would end the process.
+      ...(guarded ? {} : { engine: 'node' as const }),
+      handler(exchange) {
+        requests += 1;
+        if (requests === 1) say({ type: 'served' });
+        void serve(exchange, place);
+      },
+    });
+  } catch (error) {
+    say({
+      type: 'failed',
+      why: `its socket cannot be opened: ${(error as Error).message}`,
+      where: undefined,
+    });
+    port.close();
+    return;
+  }
+  const numbers = watch(start, () => requests);
+  const seconds = setInterval(() => {
+    lines = 0;
+    numbers.tell();
+  }, 1_000);
+  port.on('message', (message: ToWorker) => {
+    if (message.type === 'gateway') {
+      numbers.gateway = message.id;
+      numbers.tell();
+      return;
+    }
+    clearInterval(seconds);
+    void server.close(message.patienceMs).then(() => process.exit(0));
+  });
+  say({ type: 'listening', engine: server.engine });
+}
+
+/** Says how this worker does, to whoever reads the metrics. */
+function watch(
+  { app, index }: WorkerStart,
+  requests: () => number,
+): { gateway: number | undefined; tell(): void } {
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  let gc = 0;
+  const observer = new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) gc += duration / 1000;
+  });
+  observer.observe({ entryTypes: ['gc'] });
+  return {
+    gateway: undefined,
+    tell() {
+      if (this.gateway === undefined) return;
+      const lag = Math.max(0, delay.max / 1e9 - 0.01);
+      delay.reset();
+      const heap = process.memoryUsage().heapUsed;
+      noteWorker(this.gateway, app, index, {
+        lag: Number.isFinite(lag) ? lag : 0,
+        heap,
+        gc,
+        requests: requests(),
+      });
+    },
+  };
+}
+
+function beat(memory: SharedArrayBuffer): void {
+  const heart = new BigInt64Array(memory);
+  const once = (): void => void Atomics.store(heart, 0, process.hrtime.bigint() / 1_000_000n);
+  once();
+  setInterval(once, BEAT_MS);
+}
+
+function handlerOf(module: { default?: unknown }): AppHandler {
+  const app = module.default;
+  if (typeof app === 'function') return app as AppHandler;
+  const { fetch } = (app ?? {}) as { fetch?: unknown };
+  if (typeof fetch === 'function') return (request, ctx) => fetch.call(app, request, ctx);
+  throw new Error('it exports no app: export default defineApp((request, ctx) => …)');
+}
+
+/** `file:line:column` of the first frame of a stack that is the user's. */
+function placeOf(stack: string | undefined): string | undefined {
+  const frames = stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
+  const own = frames.find((line) => !line.includes('node:') && !line.includes('/node_modules/'));
+  return own === undefined
+    ? undefined
+    : /\(?((?:file:\/\/)?\/[^()]*:\d+:\d+)\)?$/.exec(own)?.[1]?.replace('file://', '');
+}
+
+const BEAT_MS = 50;
+/** Faults of handlers that are logged, a second and worker. */
+const LINES = 10;
+
+if (parentPort !== null) await run(parentPort, workerData as WorkerStart);

@@ -1,0 +1,57 @@
+/**
+ * bundle: a module of the user's, TypeScript or JavaScript, and all it imports as one ES module.
+ *
+ * esbuild does it, so that TypeScript loads on every Node. `ironsluice` means this package, wherever the file
+ * is. Source maps are inline: stacks name the user's files. Errors: `config_invalid`, with line and column.
+ */
+import { basename, dirname } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { GateError } from '../errors.js';
+
+/** The text of one ES module for the file at `path` (absolute). */
+export async function bundle(path: string): Promise<string> {
+  const { build } = await import('esbuild');
+  const self = new URL('../index.js', import.meta.url).href;
+  try {
+    const built = await build({
+      entryPoints: [path],
+      bundle: true,
+      write: false,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      sourcemap: 'inline',
+      logLevel: 'silent',
+      banner: { js: REQUIRE(path) },
+      define: {
+        'import.meta.url': JSON.stringify(pathToFileURL(path).href),
+        'import.meta.filename': JSON.stringify(path),
+        'import.meta.dirname': JSON.stringify(dirname(path)),
+      },
+      plugins: [
+        {
+          name: 'ironsluice',
+          setup(step) {
+            step.onResolve({ filter: /^ironsluice$/ }, () => ({ path: self, external: true }));
+          },
+        },
+      ],
+    });
+    return built.outputFiles[0]?.text ?? '';
+  } catch (error) {
+    const [first] =
+      (error as { errors?: { text: string; location?: { line: number; column: number } }[] }).errors ?? [];
+    if (first === undefined) throw error;
+    const where = first.location ? `${first.location.line}:${first.location.column + 1}  ` : '';
+    throw invalid(path, `${where}${first.text}`, '', error);
+  }
+}
+
+/** A fault of the module itself. */
+export function invalid(path: string, why: string, fix: string, cause?: unknown): GateError {
+  return new GateError('config_invalid', `${basename(path)}: ${why}`, fix, { cause });
+}
+
+/** Packages in CommonJS call `require`, which a module does not have. */
+const REQUIRE = (path: string) =>
+  `import { createRequire as $require } from 'node:module'; const require = $require(${JSON.stringify(pathToFileURL(path).href)});`;
