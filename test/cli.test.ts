@@ -13,7 +13,7 @@ test('each command line has its exit code and its words', async (t) => {
   const cwd = await folder(t, { 'good.yaml': GOOD, 'bad.yaml': BAD });
   const cases: [string[], number, 'stdout' | 'stderr', RegExp][] = [
     [[], 2, 'stderr', /^Usage: ironsluice COMMAND/],
-    [['--help'], 0, 'stdout', /start.*\n.*check.*\n.*reload.*\n.*version/],
+    [['--help'], 0, 'stdout', /start.*\n.*check.*\n.*reload.*\n.*doctor.*\n.*version/],
     [['help', 'check'], 0, 'stdout', /^Usage: ironsluice check \[FILE\]/],
     [['start', '--help'], 0, 'stdout', /^Usage: ironsluice start .*SIGHUP reloads/s],
     [['reload', '-h'], 0, 'stdout', /--admin IP:PORT/],
@@ -22,6 +22,7 @@ test('each command line has its exit code and its words', async (t) => {
     [['fly'], 2, 'stderr', /there is no command "fly"/],
     [['constructor'], 2, 'stderr', /there is no command "constructor"/],
     [['start', '--fast'], 2, 'stderr', /--fast/],
+    [['doctor'], 0, 'stdout', /^ok +system .*\nok +core +\d+\.\d+\.\d+\nok +port .*can run here\.\n$/s],
     [['version', '--json'], 2, 'stderr', /version takes no --json/],
     [['check', 'good.yaml', 'bad.yaml'], 2, 'stderr', /check takes no "bad.yaml"/],
     [['start', '--config', 'good.yaml', '--log-level', 'loud'], 2, 'stderr', /none of trace, debug/],
@@ -40,6 +41,23 @@ test('each command line has its exit code and its words', async (t) => {
     assert.equal(done.code, code, `${words.join(' ')}: ${done.stderr}`);
     assert.match(done[stream], wanted, words.join(' '));
   }
+});
+
+test('doctor says which server runs and why, and fails where none does', async (t) => {
+  const ask = async (server: string): Promise<[number, boolean, Record<string, string>]> => {
+    const env = { IRONSLUICE_SERVER: server };
+    const { code, stdout } = await ironsluice(t, ['doctor', '--json'], { env });
+    const { findings, ok } = JSON.parse(stdout);
+    return [code, ok, findings.find(({ name }: { name: string }) => name === 'server')];
+  };
+  const row = (ok: boolean, value: string, note: string): object => ({ name: 'server', ok, value, note });
+  assert.deepEqual(await ask('node'), [0, true, row(true, 'node:http', 'it was asked for')]);
+  assert.deepEqual(await ask('uws'), [0, true, row(true, 'uWebSockets.js', 'it was asked for')]);
+  assert.deepEqual(await ask('other'), [
+    3,
+    false,
+    row(false, 'none', 'IRONSLUICE_SERVER is "other" (it is uws or node)'),
+  ]);
 });
 
 test('a config is looked for in the order that is documented', async (t) => {

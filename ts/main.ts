@@ -8,6 +8,7 @@
 import { parseArgs } from 'node:util';
 import { check } from './commands/check.js';
 import { COMMANDS, EXIT, type Flags, help, OPTIONS, type Outcome } from './commands/command.js';
+import { doctor } from './commands/doctor.js';
 import { reload } from './commands/reload.js';
 import { start } from './commands/start.js';
 import { GateError, wrap } from './errors.js';
@@ -37,6 +38,8 @@ export async function run(words: readonly string[]): Promise<Outcome> {
       return check(rest[0] ?? values.config, values);
     case 'reload':
       return reload(values);
+    case 'doctor':
+      return doctor(values);
     case 'version': {
       const { version } = await import('./native.js');
       process.stdout.write(`ironsluice ${version()}\n`);

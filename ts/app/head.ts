@@ -5,6 +5,7 @@
  * Source: RFC 9112 sections 3.2 (target, Host) and 6 (framing), RFC 9110 sections 5.5 and 5.6.2 (fields).
  */
 import { STATUS_CODES } from 'node:http';
+import { MAX_HEAD } from './load.js';
 import type { Answer, Fields } from './server.js';
 
 /** A request's head, copied. */
@@ -16,36 +17,47 @@ export interface Head {
   fields: string[];
 }
 
-/** Why the head is refused; `undefined` if it is sound. */
-export function headFault({ method, path, query, fields }: Head): string | undefined {
-  if (!TOKEN.test(method)) return 'the method is no token';
+/** What a head that is not sound is answered with; `undefined` if it is. */
+export function headFault({ method, path, query, fields }: Head): Answer | undefined {
+  if (!TOKEN.test(method)) return refusal('the method is no token');
   if (!path.startsWith('/') || !TARGET.test(path) || (query !== undefined && !TARGET.test(query))) {
-    return 'the target is not a path';
+    return refusal('the target is not a path');
   }
-  if (fields.length > 2 * MAX_FIELDS) return `there are more than ${MAX_FIELDS} fields`;
+  let size = path.length + (query?.length ?? 0);
   let hosts = 0;
   let length: string | undefined;
   let coding: string | undefined;
   for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? '';
     const value = fields[i + 1] ?? '';
-    if (!VALUE.test(value)) return 'a field has a character that is not allowed';
-    switch (fields[i]) {
-      case 'host':
-        hosts += 1;
-        break;
-      case 'content-length':
-        if (length !== undefined || !/^\d{1,15}$/.test(value)) return 'the length of the body is not clear';
-        length = value;
-        break;
-      case 'transfer-encoding':
-        if (coding !== undefined || value.toLowerCase() !== 'chunked') return 'the coding is not chunked';
-        coding = value;
-        break;
+    size += name.length + value.length + FRAME;
+    if (!VALUE.test(value)) return refusal('a field has a character that is not allowed');
+    if (name === 'host') hosts += 1;
+    if (name === 'content-length') {
+      if (length !== undefined || !/^\d{1,15}$/.test(value))
+        return refusal('the length of the body is unclear');
+      length = value;
+    }
+    if (name === 'transfer-encoding') {
+      if (coding !== undefined || value.toLowerCase() !== 'chunked') {
+        return refusal('the only coding of a body is chunked');
+      }
+      coding = value;
     }
   }
-  if (hosts !== 1) return 'there is not one Host';
-  if (length !== undefined && coding !== undefined) return 'the length of the body is not clear';
+  if (size > MAX_HEAD || fields.length > 2 * MAX_FIELDS) {
+    return problem(431, 'head_too_large', `at most ${MAX_HEAD} bytes and ${MAX_FIELDS} fields are taken`);
+  }
+  if (hosts !== 1) return refusal('there is not one Host');
+  if (length !== undefined && coding !== undefined) return refusal('the length of the body is unclear');
   return undefined;
+}
+
+/** True if a body follows. */
+export function hasBody(fields: Fields): boolean {
+  return (
+    (fieldOf(fields, 'content-length') ?? '0') !== '0' || fieldOf(fields, 'transfer-encoding') !== undefined
+  );
 }
 
 /** The value of `name`, all of them joined if it is repeated. */
@@ -148,4 +160,7 @@ export function statusLine(status: number): string {
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const TARGET = /^[!"$-~]*$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** uWebSockets.js takes no more. */
 const MAX_FIELDS = 100;
+/** `: ` and the end of the line. */
+const FRAME = 4;

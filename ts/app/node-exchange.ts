@@ -1,6 +1,6 @@
 /** node-exchange: one request of `node:http`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { fieldOf, type Head, internal, type Out, outOf } from './head.js';
+import { fieldOf, type Head, hasBody, internal, type Out, outOf } from './head.js';
 import { type Answer, type Chunk, type Exchange, type Fields, HIGH_WATER } from './server.js';
 
 /** The server, as its requests see it. */
@@ -136,7 +136,7 @@ export class NodeExchange implements Exchange {
     const out = outOf(this.method, status, headers, this.#owner.isClosing);
     this.#out = out;
     // A body that nobody read would be taken for the next request.
-    out.close ||= !this.#incoming.complete;
+    out.close ||= !this.#incoming.complete && hasBody(this.#fields);
     return out;
   }
 

@@ -6,7 +6,7 @@
 import { createServer, type Server as HttpServer, type IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { asksForSocket, type Head, handshakeFault, headFault, internal, refusal } from './head.js';
+import { asksForSocket, type Head, handshakeFault, headFault, internal } from './head.js';
 import { MAX_HEAD } from './load.js';
 import { NodeExchange, type Owner } from './node-exchange.js';
 import { Hub } from './node-socket.js';
@@ -109,7 +109,7 @@ class Server<C> implements AppServer, Owner {
     const head = headOf(incoming);
     const x = new NodeExchange(this, incoming, outgoing, head);
     const fault = headFault(head);
-    if (fault !== undefined) x.refuse(refusal(fault));
+    if (fault !== undefined) x.refuse(fault);
     else x.guard(() => this.#options.handler(x));
   }
 

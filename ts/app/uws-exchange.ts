@@ -4,8 +4,9 @@
  * A body that comes before somebody asks for it is copied (what one read brought, 512 KiB at most) and the
  * connection is paused.
  */
-import { fieldOf, type Head, internal, outOf } from './head.js';
+import { fieldOf, type Head, hasBody, internal, outOf } from './head.js';
 import type { Answer, Chunk, Exchange, Fields } from './server.js';
+import type { Lever } from './uws-lever.js';
 import { Parts, PIECE, writeFields, writeHead } from './uws-parts.js';
 import type { UwsResponse } from './uws-types.js';
 
@@ -15,6 +16,9 @@ export interface Owner {
   readonly isClosing: boolean;
   /** Answers in progress. */
   inFlight: number;
+  readonly lever: Lever;
+  /** Those that may be quiet for long. */
+  readonly kept: Set<UwsExchange>;
   /** An answer is whole, or its client is gone. */
   done(): void;
   failed(error: unknown): void;
@@ -42,7 +46,6 @@ export class UwsExchange implements Exchange {
   #early: Uint8Array[] = [];
   #isRead: boolean;
   #isPaused = false;
-  #isArmed = false;
 
   constructor(owner: Owner, res: UwsResponse, head: Head) {
     this.#owner = owner;
@@ -59,9 +62,7 @@ export class UwsExchange implements Exchange {
       this.#finish();
       this.guard(this.#onAbort);
     });
-    this.#isRead =
-      (fieldOf(head.fields, 'content-length') ?? '0') === '0' &&
-      fieldOf(head.fields, 'transfer-encoding') === undefined;
+    this.#isRead = !hasBody(head.fields);
     if (!this.#isRead) res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
   }
 
@@ -93,7 +94,7 @@ export class UwsExchange implements Exchange {
   pause(): void {
     if (this.#isOver || this.#isRead) return;
     this.#isPaused = true;
-    this.#arm();
+    this.#owner.kept.add(this);
     this.#res.pause();
   }
 
@@ -101,6 +102,13 @@ export class UwsExchange implements Exchange {
     if (this.#isOver || !this.#isPaused) return;
     this.#isPaused = false;
     this.#res.resume();
+  }
+
+  /** The library closes what is quiet for 10 s; these calls wind its clock, and change nothing else. */
+  keepAlive(): void {
+    if (this.#isOver || this.#parts?.isBlocked === true) return;
+    this.#res.resume();
+    if (this.#isPaused) this.#res.pause();
   }
 
   respond(status: number, headers: Fields, body: Chunk = ''): void {
@@ -187,25 +195,15 @@ export class UwsExchange implements Exchange {
   }
 
   #newParts(out: ConstructorParameters<typeof Parts>[1]): Parts {
-    this.#arm();
+    this.#owner.kept.add(this);
     return new Parts(this.#res, out, {
-      isPaused: () => this.#isPaused,
+      lever: this.#owner.lever,
       finished: () => this.#finish(),
       broken: (error) => {
-        this.#owner.failed(error);
+        if (error !== undefined) this.#owner.failed(error);
         this.abort();
       },
       drained: () => this.guard(this.#onDrain),
-    });
-  }
-
-  /** Without it a paused connection that has room would be closed after 10 s. */
-  #arm(): void {
-    if (this.#isArmed) return;
-    this.#isArmed = true;
-    this.#res.onWritable(() => {
-      this.#parts?.writable();
-      return true;
     });
   }
 
@@ -225,6 +223,7 @@ export class UwsExchange implements Exchange {
     this.#isOver = true;
     this.#parts?.drop();
     this.#early = [];
+    this.#owner.kept.delete(this);
     this.#owner.done();
   }
 }

@@ -1,23 +1,24 @@
 /**
- * uws-parts: an answer in parts on uWebSockets.js.
+ * uws-parts: an answer in parts on uWebSockets.js, with an honest count of what waits.
  *
- * The library does not say truly whether a small write found room (it is kept in a buffer until the end of
- * the turn), and does not empty its own buffer while one waits to be told of room. So parts wait here: at
- * most {@link PIECE} bytes are handed over each time the system says that it has room, which then fit.
- * Bodies of a known length are offered whole; what the system does not take stays here too.
+ * The library counts a small write as taken whatever becomes of it, so what it holds for a reader that
+ * stopped would grow without a bound. Here at most {@link CREDIT} bytes go out on trust; the next are
+ * written by the {@link Lever}, which tells the truth. While the system has no room the rest waits here,
+ * and one byte is tried now and then: when that is taken, all before it was.
+ * Bounds: a reader that takes nothing for {@link STALL_MS} is closed.
  */
 import { type Out, statusLine } from './head.js';
 import { HIGH_WATER } from './server.js';
+import type { Lever } from './uws-lever.js';
 import type { UwsResponse } from './uws-types.js';
 
 /** What the exchange of an answer does for it. */
 export interface PartsOwner {
-  /** True while the request's body is not read. */
-  isPaused(): boolean;
+  readonly lever: Lever;
   /** The library has it all; it must not be called any more. */
   finished(): void;
   /** The answer cannot go on: close. */
-  broken(error: Error): void;
+  broken(error: Error | undefined): void;
   /** Nothing waits any more. */
   drained(): void;
 }
@@ -30,12 +31,15 @@ export class Parts {
   readonly #queue: Uint8Array[] = [];
   #queued = 0;
   #taken = 0;
+  #trusted = 0;
   #isHeadSent = false;
   #isEnding = false;
   #isOver = false;
-  /** The system will say when it has room. */
-  #isWaiting = false;
   #wantsDrain = false;
+  /** Since when the system has no room. */
+  #blockedAt: number | undefined;
+  #delayMs = 0;
+  #next: NodeJS.Immediate | NodeJS.Timeout | undefined;
 
   constructor(res: UwsResponse, out: Out, owner: PartsOwner) {
     this.#res = res;
@@ -43,11 +47,15 @@ export class Parts {
     this.#owner = owner;
   }
 
+  /** True while the reader takes nothing. */
+  get isBlocked(): boolean {
+    return this.#blockedAt !== undefined;
+  }
+
   /** False when more than {@link HIGH_WATER} bytes wait. */
   write(bytes: Uint8Array): boolean {
     if (this.#isEnding || this.#isOver) return true;
     this.#push(bytes);
-    if (!this.#isWaiting) this.#pump();
     this.#wantsDrain ||= this.#queued > HIGH_WATER;
     return this.#queued <= HIGH_WATER;
   }
@@ -57,29 +65,22 @@ export class Parts {
     if (this.#isEnding || this.#isOver) return;
     this.#isEnding = true;
     this.#push(bytes);
-    if (!this.#isWaiting) this.#pump();
-  }
-
-  /** The system has room. */
-  writable(): void {
-    if (!this.#isWaiting || this.#isOver) return;
-    this.#isWaiting = false;
-    this.#pump();
-    if (this.#queued > 0 || !this.#wantsDrain || this.#isOver) return;
-    this.#wantsDrain = false;
-    this.#owner.drained();
   }
 
   /** The client is gone. */
   drop(): void {
     this.#isOver = true;
     this.#queue.length = 0;
+    clearImmediate(this.#next as NodeJS.Immediate | undefined);
+    clearTimeout(this.#next as NodeJS.Timeout | undefined);
   }
 
   #push(bytes: Uint8Array): void {
-    if (bytes.length === 0) return;
-    this.#queue.push(bytes);
+    if (bytes.length > 0) this.#queue.push(bytes);
     this.#queued += bytes.length;
+    if (this.#isBroken() || this.#next !== undefined) return;
+    if (this.#queued <= PIECE && this.#trusted + this.#queued <= CREDIT) this.#sendOnTrust();
+    else this.#next = setImmediate(() => this.#pump()); // not within a callback of the library
   }
 
   /** Bytes beyond the length that was announced would be taken for the next answer. */
@@ -92,63 +93,111 @@ export class Parts {
     return true;
   }
 
-  #pump(): void {
-    if (this.#isBroken() || (this.#queued === 0 && !this.#isEnding)) return;
+  /** At most {@link PIECE} bytes, in one packet with the head. */
+  #sendOnTrust(): void {
+    const piece = this.#piece(PIECE);
+    if (piece.length === 0 && !this.#isEnding) return;
+    this.#trusted += piece.length;
     this.#res.cork(() => {
       if (!this.#isHeadSent) writeHead(this.#res, this.#out);
       this.#isHeadSent = true;
-      this.#isOver = this.#out.length === undefined ? this.#sendChunk() : this.#sendKnown(this.#out.length);
+      this.#send(piece);
+      this.#endIfDone();
     });
-    if (this.#isOver) {
-      this.#owner.finished();
+    if (this.#isOver) this.#owner.finished();
+  }
+
+  #pump(): void {
+    this.#next = undefined;
+    if (!this.#isHeadSent) this.#sendOnTrust();
+    if (this.#isOver) return;
+    const before = this.#taken;
+    let hasMoved = false;
+    this.#owner.lever.uncorked(() => {
+      while (this.#queued > 0 && this.#send(this.#nextPiece())) {
+        this.#blockedAt = undefined;
+        hasMoved = true;
+      }
+    });
+    // Of a chunk that was not taken nothing is known; a known length says how much was.
+    hasMoved ||= this.#out.length !== undefined && this.#taken > before;
+    if (this.#isOver) this.#owner.finished();
+    else if (this.#queued > 0) this.#tryAgain(hasMoved);
+    else this.#emptied();
+  }
+
+  #emptied(): void {
+    this.#trusted = this.isBlocked ? CREDIT : 0;
+    this.#blockedAt = undefined;
+    this.#delayMs = 0;
+    if (this.#isEnding) this.#sendOnTrust();
+    else if (this.#wantsDrain) {
+      this.#wantsDrain = false;
+      this.#owner.drained();
+    }
+  }
+
+  #tryAgain(hasMoved: boolean): void {
+    const now = performance.now();
+    if (hasMoved || this.#blockedAt === undefined) this.#blockedAt = now;
+    if (now - this.#blockedAt > STALL_MS) {
+      this.#owner.broken(undefined);
       return;
     }
-    // Either call makes the library ask the system for room, and changes nothing else.
-    this.#isWaiting = true;
-    if (this.#owner.isPaused()) this.#res.pause();
-    else this.#res.resume();
+    this.#delayMs = hasMoved ? 1 : Math.min(Math.max(1, this.#delayMs * 2), MAX_DELAY_MS);
+    this.#next = setTimeout(() => this.#pump(), this.#delayMs);
   }
 
-  /** True when it was the end. */
-  #sendChunk(): boolean {
-    if (this.#queued > 0) this.#res.write(this.#piece());
-    if (!this.#isEnding || this.#queued > 0) return false;
-    this.#res.end();
-    return true;
-  }
-
-  #sendKnown(length: number): boolean {
-    const [first] = this.#queue;
-    if (length === 0) this.#res.end('');
-    if (first === undefined) return length === 0;
-    const chunk = first.length >= PIECE ? first : this.#piece();
+  /** False when the system has no room. */
+  #send(piece: Uint8Array): boolean {
+    const { length } = this.#out;
+    if (length === undefined) return piece.length === 0 || this.#sendChunk(piece);
+    if (piece.length === 0) return true;
     const before = this.#res.getWriteOffset();
-    const [, isDone] = this.#res.tryEnd(chunk, length);
-    const taken = isDone ? chunk.length : this.#res.getWriteOffset() - before;
-    if (chunk === first) this.#skip(taken);
-    else if (taken < chunk.length) this.#putBack(chunk.subarray(taken));
-    return isDone;
+    const [, isDone] = this.#res.tryEnd(piece, length);
+    this.#isOver = isDone;
+    const taken = isDone ? piece.length : this.#res.getWriteOffset() - before;
+    if (taken < piece.length) this.#putBack(piece.subarray(taken));
+    return taken === piece.length;
   }
 
-  /** Takes up to {@link PIECE} bytes from the queue. */
-  #piece(): Uint8Array {
+  #sendChunk(piece: Uint8Array): boolean {
+    const isTaken = this.#res.write(piece);
+    if (!isTaken) this.#blockedAt ??= performance.now();
+    return isTaken;
+  }
+
+  #endIfDone(): void {
+    if (this.#isOver || !this.#isEnding || this.#queued > 0) return;
+    this.#isOver = true;
+    if (this.#out.length === undefined) this.#res.end();
+    else this.#res.end(''); // of length 0, else it was over before
+  }
+
+  /** Keeps the last byte of a chunked answer apart: when it is taken, all was. */
+  #nextPiece(): Uint8Array {
+    if (this.#out.length !== undefined) return this.#piece(Number.POSITIVE_INFINITY);
+    return this.#piece(this.isBlocked ? 1 : Math.max(1, Math.min(PIECE, this.#queued - 1)));
+  }
+
+  /** Takes up to `max` bytes from the queue; of a large first chunk no copy is made. */
+  #piece(max: number): Uint8Array {
     const parts: Uint8Array[] = [];
     let size = 0;
-    for (let part = this.#queue[0]; part !== undefined && size < PIECE; part = this.#queue[0]) {
-      const some = part.subarray(0, PIECE - size);
+    for (
+      let part = this.#queue[0];
+      part !== undefined && size < Math.min(max, PIECE);
+      part = this.#queue[0]
+    ) {
+      const some = part.subarray(0, max - size);
       parts.push(some);
       size += some.length;
-      this.#skip(some.length);
+      if (some.length === part.length) this.#queue.shift();
+      else this.#queue[0] = part.subarray(some.length);
     }
+    this.#queued -= size;
+    this.#taken += size;
     return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
-  }
-
-  #skip(bytes: number): void {
-    const [first] = this.#queue;
-    this.#queued -= bytes;
-    this.#taken += bytes;
-    if (first === undefined || first.length === bytes) this.#queue.shift();
-    else this.#queue[0] = first.subarray(bytes);
   }
 
   #putBack(bytes: Uint8Array): void {
@@ -176,4 +225,7 @@ export function writeFields(res: UwsResponse, status: number, fields: readonly s
 
 /** Fits, with a head or with what frames a chunk, into the library's buffer of 16 KiB. */
 export const PIECE = 12 << 10;
+const CREDIT = 64 << 10;
+const STALL_MS = 30_000;
+const MAX_DELAY_MS = 32;
 const ASCII = /^[\t\x20-\x7e]*$/;

@@ -8,7 +8,7 @@
  * closes them all.
  */
 import { createServer } from 'node:net';
-import { asksForSocket, fieldOf, type Head, handshakeFault, headFault, internal, refusal } from './head.js';
+import { asksForSocket, fieldOf, type Head, handshakeFault, headFault, internal } from './head.js';
 import {
   type AppServer,
   type Chunk,
@@ -18,12 +18,13 @@ import {
 } from './server.js';
 import { removePath } from './unix.js';
 import { type Owner, UwsExchange } from './uws-exchange.js';
+import { Lever } from './uws-lever.js';
 import { socketHandlers } from './uws-socket.js';
 import type { Uws, UwsApp, UwsRequest, UwsResponse } from './uws-types.js';
 
 /** Listens with uWebSockets.js. */
 export async function openUws<C>(uws: Uws, options: ServerOptions<C>): Promise<AppServer> {
-  const server = new Server(uws, options);
+  const server = new Server(uws, options, await Lever.open(uws));
   await server.listen();
   return server;
 }
@@ -34,6 +35,9 @@ class Server<C> implements AppServer, Owner {
   connections = 0;
   isClosing = false;
   inFlight = 0;
+  readonly lever: Lever;
+  readonly kept = new Set<UwsExchange>();
+  readonly #winder: NodeJS.Timeout;
   readonly #uws: Uws;
   readonly #options: ServerOptions<C>;
   readonly #app: UwsApp;
@@ -43,8 +47,12 @@ class Server<C> implements AppServer, Owner {
   /** Called when no answer is in progress. */
   #idle: (() => void) | undefined;
 
-  constructor(uws: Uws, options: ServerOptions<C>) {
+  constructor(uws: Uws, options: ServerOptions<C>, lever: Lever) {
     this.#uws = uws;
+    this.lever = lever;
+    this.#winder = setInterval(() => {
+      for (const x of this.kept) x.keepAlive();
+    }, WIND_MS).unref();
     this.#options = options;
     this.#compress = options.websocket?.compression === 'shared';
     this.#app = uws.App();
@@ -70,7 +78,7 @@ class Server<C> implements AppServer, Owner {
       this.#app.listen(listen.host, listen.port, listen.shared ? 0 : 1, keep);
     }
     if (this.#token === undefined) {
-      this.#app.close();
+      this.#end();
       throw await whyNot(listen);
     }
     if ('host' in listen) {
@@ -115,14 +123,20 @@ class Server<C> implements AppServer, Owner {
     }
     // Not within a callback of the library: what it has corked there would be lost.
     await new Promise((resolve) => setImmediate(resolve));
+    this.#end();
+  }
+
+  #end(): void {
+    clearInterval(this.#winder);
     this.#app.close();
+    this.lever.close();
   }
 
   #take(res: UwsResponse, head: Head): void {
     const x = new UwsExchange(this, res, head);
     const fault = headFault(head);
     if (fault !== undefined) {
-      setImmediate(() => x.refuse(refusal(fault)));
+      setImmediate(() => x.refuse(fault));
       return;
     }
     x.guard(() => this.#options.handler(x));
@@ -225,5 +239,6 @@ async function whyNot(listen: ServerOptions['listen']): Promise<Error> {
   }
 }
 
+const WIND_MS = 4_000;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
 const ASCII = /^[\x00-\x7f]*$/;

@@ -62,6 +62,13 @@ export const COMMANDS = {
     what: 'Makes the running gateway read its config again; a bad one changes nothing.',
     more: 'The gateway is reached at admin.bind of the config, or at --admin IP:PORT.',
   },
+  doctor: {
+    usage: 'doctor',
+    files: 0,
+    flags: ['json'],
+    what: 'Says what this machine gives a gateway, and which server runs the admin listener. Exit 3 if none can run.',
+    more: 'IRONSLUICE_SERVER=uws or node chooses the server.',
+  },
   version: { usage: 'version', files: 0, flags: [], what: 'Prints the version.', more: '' },
 } as const;
 
