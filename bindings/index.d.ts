@@ -98,6 +98,12 @@ export declare class Rendezvous {
 }
 
 /**
+ * Takes the sockets at an address of ours away from the thread that has them, which must not run
+ * meanwhile: it is stuck, or it is the caller. Returns how many.
+ */
+export declare function quiet(unix?: string | undefined | null, port?: number | undefined | null): number
+
+/**
  * The address of the client behind trusted proxies, by the walk of the filter `client_ip`: from the right
  * of X-Forwarded-For, up to the first address that is not trusted; at an entry that is no address it is
  * the last trusted one. A peer that is not trusted is the client itself. At most 64 entries are walked.

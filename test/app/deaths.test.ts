@@ -61,10 +61,13 @@ test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
 
   const agent = new Agent({ keepAlive: true, maxSockets: 4 });
   t.after(() => agent.destroy());
-  const ask = (path: string, method = 'GET'): Promise<[number, string]> =>
+  const busy = new Agent({ keepAlive: true, maxSockets: 6 });
+  t.after(() => busy.destroy());
+  const odd: number[] = [];
+  const ask = (path: string, method = 'GET', by = agent): Promise<[number, string]> =>
     new Promise((resolve, reject) => {
       const send = method === 'GET' ? httpGet : request;
-      const outgoing = send({ host, port, path, method, agent }, (answer) => {
+      const outgoing = send({ host, port, path, method, agent: by }, (answer) => {
         let text = '';
         answer.setEncoding('utf8').on('data', (part) => {
           text += part;
@@ -84,6 +87,13 @@ test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
       const answer = await ask('/edge').catch((error: Error) => [0, error.message] as const);
       if (answer[0] === 200 && answer[1] === 'edge') edge += 1;
       else failed += 1;
+    }
+  });
+  // Others use the app meanwhile: they may see 502 to 504 and nothing else, and requests wait at a worker that dies.
+  const crowd = Array.from({ length: 6 }, async () => {
+    while (!stop) {
+      const [status] = await ask('/app/x', 'GET', busy).catch(() => [0] as const);
+      if (status !== 200 && !(status >= 502 && status <= 504)) odd.push(status);
     }
   });
   const answers = async (): Promise<boolean> => (await ask('/app/x'))[0] === 200;
@@ -127,7 +137,8 @@ test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
     if (round === 0) first = descriptors();
   }
   stop = true;
-  await Promise.all(load);
+  await Promise.all([...load, ...crowd]);
+  assert.deepEqual(odd, [], 'what others at the app saw');
   t.diagnostic(
     `${edge} requests at the edge, ${failed} failed; slowest answer after a death ${slowest.toFixed(0)} ms`,
   );

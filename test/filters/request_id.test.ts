@@ -36,7 +36,7 @@ test('a name that a request brings is kept only where it is trusted, valid and a
     // What a log or a page would take for more than a name.
     [true, ['"}{"admin":true'], false],
     [true, ['<script>'], false],
-    [true, ['\x1b]0;x'.slice(1)], false],
+    [true, [']0;x'], false],
     [true, ['\xe4'], false],
     [true, ['abc', 'abc'], false],
     [true, ['abc, def'], false],

@@ -229,7 +229,7 @@ class Crew {
     const stack = await stackOf(worker.threadId);
     const about = { app: this.plan.name, worker: slot.index, stuck_ms: stuckMs, stack };
     this.#place.log('error', about, 'a worker is stuck and is replaced');
-    await end(worker, slot.socket);
+    await end(worker, slot.socket, true);
   }
 
   #publish(): void {
@@ -308,8 +308,22 @@ class Supervisor {
   }
 }
 
-/** Ends a worker from outside. Its sockets are taken away first: see `quiet`. */
-async function end(worker: Worker, socket: string): Promise<void> {
+/**
+ * Ends a worker. One that still runs ends itself; one that does not come to it is stuck, and ended from outside: its
+ * sockets are taken away first, which nobody may do to a thread that uses them.
+ */
+async function end(worker: Worker, socket: string, isStuck = false): Promise<void> {
+  if (!isStuck) {
+    const gone = new Promise((resolve) => worker.once('exit', () => resolve(true)));
+    worker.postMessage({ type: 'exit' } satisfies ToWorker);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(() => resolve(false), GRACE_MS);
+    });
+    const isGone = await Promise.race([gone, late]);
+    clearTimeout(timer);
+    if (isGone) return;
+  }
   quiet(socket);
   await worker.terminate();
 }

@@ -28,7 +28,9 @@ export type ToWorker =
   /** The gateway that its numbers belong to. */
   | { type: 'gateway'; id: number }
   /** Finish what is there within so long, and end. */
-  | { type: 'drain'; patienceMs: number };
+  | { type: 'drain'; patienceMs: number }
+  /** End now. */
+  | { type: 'exit' };
 
 /** What a worker says. */
 export type FromWorker =
@@ -102,6 +104,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       numbers.tell();
       return;
     }
+    if (message.type === 'exit') process.exit(0);
     clearInterval(seconds);
     void server.close(message.patienceMs).then(() => process.exit(0));
   });
