@@ -22,6 +22,7 @@ test('status, body and media type are those of the config', async (t) => {
     [{ body: '<p>', content_type: 'text/html' }, [200, '3', 'text/html', '<p>']],
     [{ json: { ok: [true, null] }, status: 503 }, [503, '18', 'application/json', '{"ok":[true,null]}']],
     [{ json: false }, [200, '5', 'application/json', 'false']],
+    [{ json: null }, [200, '4', 'application/json', 'null']],
   ];
   for (const [config, look] of cases) {
     const edge = await gateway(t, { workers: 1, routes: [{ name: 'all', filters: [respond(config)] }] });

@@ -42,6 +42,8 @@ pub struct Head {
     pub(crate) target: Span,
     pub(crate) path_len: u32,
     pub(crate) authority: Span,
+    /// The authority as it was received, once another has taken its place.
+    pub(crate) asked: Span,
     pub(crate) host_len: u32,
     pub(crate) reason: Span,
 }
@@ -115,6 +117,7 @@ impl Head {
         self.target = Span::default();
         self.path_len = 0;
         self.authority = Span::default();
+        self.asked = Span::default();
         self.host_len = 0;
         self.reason = Span::default();
     }
@@ -245,10 +248,14 @@ impl Head {
         Ok(())
     }
 
-    /// Replaces the authority, which is also what Host will say.
+    /// Replaces the authority, which is also what Host will say. What was received is remembered
+    /// for [`Head::set_known_to_authority`].
     pub fn set_authority(&mut self, authority: &[u8]) -> Result<(), BadField> {
         let host_len = crate::authority::host_len(authority).ok_or(BadField::Authority)?;
         self.room(authority.len())?;
+        if self.asked.len == 0 {
+            self.asked = self.authority;
+        }
         self.authority = self.append(authority);
         self.host_len = host_len as u32;
         self.lower_authority();
@@ -372,20 +379,22 @@ impl Head {
         self.known &= !names.0;
     }
 
-    /// [`Head::set_known`] with [`Head::authority`] for its value.
+    /// [`Head::set_known`] with the authority for its value, as it was received: a filter may have
+    /// put another in its place.
     pub fn set_known_to_authority(&mut self, name: Name) -> Result<(), BadField> {
         if name == Name::Other {
             return Err(BadField::Name);
         }
         let text = name.as_str().as_bytes();
-        self.admit(name, text.len() + self.authority.len as usize)?;
+        let asked = [self.authority, self.asked][usize::from(self.asked.len > 0)];
+        self.admit(name, text.len() + asked.len as usize)?;
         let had = self.known & name.bit() != 0;
         let before = self.fields.len();
         let name_span = self.append(text);
         self.bytes.extend_from_slice(b": ");
         let start = self.bytes.len();
         self.bytes
-            .extend_from_within(self.authority.start as usize..self.authority.end());
+            .extend_from_within(asked.start as usize..asked.end());
         let value = Span::new(start, self.bytes.len());
         self.end_line(name, name_span, value);
         if had {

@@ -12,6 +12,8 @@ use crate::filter::Filter;
 use crate::route::pattern::Path;
 use crate::snapshot::Shared;
 
+pub use body_limit::too_large as body_too_large;
+
 macro_rules! filters {
     ($($name:ident => $filter:ident,)*) => {
         /// Every filter's name, in the order of the alphabet.

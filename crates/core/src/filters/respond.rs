@@ -30,6 +30,7 @@ pub struct Config {
     /// The media type of `body`. Default: `text/plain; charset=utf-8`.
     pub content_type: Option<String>,
     /// The body as a value, sent as `application/json`. Default: none.
+    #[serde(default, deserialize_with = "said")]
     pub json: Option<Value>,
     /// More fields of the response. Default: none.
     #[serde(default)]
@@ -38,6 +39,11 @@ pub struct Config {
 
 fn ok() -> u16 {
     200
+}
+
+/// `null` is a value as any other; only a key that is not there is none.
+fn said<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// The filter.

@@ -103,11 +103,7 @@ impl Shard {
             return Next::Reset;
         }
         let reply = match cut {
-            Cut::TooLarge => Reply::problem(
-                413,
-                "body_too_large",
-                "The body is longer than this route takes.",
-            ),
+            Cut::TooLarge => gateway_core::filters::body_too_large(),
             Cut::Framing(r) => {
                 self.counters.bad_request(r.code);
                 Reply::problem(r.status, r.code, r.why)
