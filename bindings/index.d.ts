@@ -98,10 +98,10 @@ export declare class Rendezvous {
 }
 
 /**
- * Takes the sockets at an address of ours away from the thread that has them, which must not run
- * meanwhile: it is stuck, or it is the caller. Returns how many.
+ * Takes the sockets at a path away from the thread that has them, which must not run meanwhile: it is
+ * stuck, or it is the caller. Returns how many.
  */
-export declare function quiet(unix?: string | undefined | null, port?: number | undefined | null): number
+export declare function quiet(unix: string): number
 
 /**
  * The address of the client behind trusted proxies, by the walk of the filter `client_ip`: from the right

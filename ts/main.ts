@@ -6,11 +6,7 @@
  * Exit codes: {@link EXIT}.
  */
 import { parseArgs } from 'node:util';
-import { check } from './commands/check.js';
 import { COMMANDS, EXIT, type Flags, help, OPTIONS, type Outcome } from './commands/command.js';
-import { doctor } from './commands/doctor.js';
-import { reload } from './commands/reload.js';
-import { start } from './commands/start.js';
 import { GateError, wrap } from './errors.js';
 
 /** Runs one command line, without the first two words; resolves with the exit code. */
@@ -31,15 +27,16 @@ export async function run(words: readonly string[]): Promise<Outcome> {
     );
   }
   allow(name as keyof typeof COMMANDS, values, rest);
+  // Each loads what it needs: `doctor` has to run where the native part does not load.
   switch (name as keyof typeof COMMANDS) {
     case 'start':
-      return start(values);
+      return (await import('./commands/start.js')).start(values);
     case 'check':
-      return check(rest[0] ?? values.config, values);
+      return (await import('./commands/check.js')).check(rest[0] ?? values.config, values);
     case 'reload':
-      return reload(values);
+      return (await import('./commands/reload.js')).reload(values);
     case 'doctor':
-      return doctor(values);
+      return (await import('./commands/doctor.js')).doctor(values);
     case 'version': {
       const { version } = await import('./native.js');
       process.stdout.write(`ironsluice ${version()}\n`);

@@ -15,6 +15,7 @@
 //! Errors: none; where functions of libuv or V8 are missing, `guard` says false and the caller must
 //! not open such sockets in a worker.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::{c_int, c_void};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -72,21 +73,24 @@ pub fn guard(env: Env, unix: Option<String>, port: Option<u16>) -> bool {
         drop(unsafe { Box::from_raw(guard) });
         return false;
     }
-    // Lives as long as the isolate, which gives no sign of its end that comes late enough.
-    let limit = Box::leak(Box::new(Limit {
-        ours: closing,
-        heap,
-    }));
-    // SAFETY: the isolate is the calling thread's; the callback and its data outlive it.
-    unsafe { (heap.add)((heap.current)(), near_limit, (&raw mut *limit).cast()) };
+    // Once a thread, for V8 takes a callback once; a worker has one server that runs what is foreign.
+    if matches!(closing, Address::Unix(_)) && !LIMITED.replace(true) {
+        // Lives as long as the isolate, which gives no sign of its end that comes late enough.
+        let limit = Box::leak(Box::new(Limit {
+            ours: closing,
+            heap,
+        }));
+        // SAFETY: the isolate is the calling thread's; the callback and its data outlive it.
+        unsafe { (heap.add)((heap.current)(), near_limit, (&raw mut *limit).cast()) };
+    }
     true
 }
 
-/// Takes the sockets at an address of ours away from the thread that has them, which must not run
-/// meanwhile: it is stuck, or it is the caller. Returns how many.
+/// Takes the sockets at a path away from the thread that has them, which must not run meanwhile: it is
+/// stuck, or it is the caller. Returns how many.
 #[napi(catch_unwind)]
-pub fn quiet(unix: Option<String>, port: Option<u16>) -> u32 {
-    address(unix, port).map_or(0, |ours| silence(&ours))
+pub fn quiet(unix: String) -> u32 {
+    silence(&Address::Unix(unix.into_bytes()))
 }
 
 fn address(unix: Option<String>, port: Option<u16>) -> Option<Address> {
@@ -94,7 +98,14 @@ fn address(unix: Option<String>, port: Option<u16>) -> Option<Address> {
         .or(port.map(Address::Port))
 }
 
+/// Only paths: nothing else in the process is bound to one, while a port may be another's too.
 fn silence(ours: &Address) -> u32 {
+    let Address::Unix(path) = ours else {
+        return 0;
+    };
+    if path.is_empty() {
+        return 0;
+    }
     let mut pair = [-1; 2];
     // SAFETY: the array has room for the two descriptors.
     if unsafe {
@@ -136,6 +147,11 @@ fn silence(ours: &Address) -> u32 {
 fn taken() -> MutexGuard<'static, HashSet<c_int>> {
     static TAKEN: LazyLock<Mutex<HashSet<c_int>>> = LazyLock::new(Mutex::default);
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    /// Whether this thread's heap has the callback.
+    static LIMITED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Functions of V8 by their names in the running program.

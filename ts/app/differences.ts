@@ -79,5 +79,10 @@ export const HABITS = {
   },
   largeMessage: { what: 'a WebSocket message over maxPayload', uws: 'close 1006', node: 'close 1009' },
   idleSocket: { what: 'the timeout of a WebSocket', uws: 'rounded to 4 s', node: 'rounded to 2 s' },
+  endedThread: {
+    what: 'a thread that is ended in the turn in which another request comes',
+    uws: 'the process ends',
+    node: 'the thread ends',
+  },
   sharedPort: { what: '`shared: true`', uws: 'always', node: 'from Node 22.12 on' },
 } as const satisfies Record<string, Difference>;

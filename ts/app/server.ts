@@ -6,6 +6,7 @@
  * Errors: {@link openServer} rejects with the system's error (`code` as Node has it, such as `EADDRINUSE`).
  */
 import { networkInterfaces } from 'node:os';
+import { canGuard } from './guard.js';
 import { choose, type Engine } from './load.js';
 import { openNode } from './node.js';
 import { clearPath } from './unix.js';
@@ -147,9 +148,9 @@ export async function openServer<C>(options: ServerOptions<C>): Promise<AppServe
   if (idle !== 0 && !(idle >= 8 && idle <= 960)) {
     throw new RangeError(`idleTimeoutSecs is 0 or from 8 to 960, not ${idle}`);
   }
-  const { engine, uws } = choose(options.engine);
+  const { uws } = choose(options.engine);
   if ('unix' in options.listen) await clearPath(options.listen.unix);
-  return engine === 'uws' && uws !== undefined ? openUws(uws, options) : openNode(options);
+  return uws !== undefined && (await canGuard()) ? openUws(uws, options) : openNode(options);
 }
 
 /** True if a server that was bound to `host` is reached at `ip`. */

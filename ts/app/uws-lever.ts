@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { guardThread } from './guard.js';
 import type { Uws, UwsApp, UwsResponse } from './uws-types.js';
 
 /** One connection of the process to itself. */
@@ -41,7 +42,9 @@ export class Lever {
             reject(new Error('uWebSockets.js cannot listen on 127.0.0.1'));
             return;
           }
-          client = connect(uws.us_socket_local_port(token), '127.0.0.1', () => {
+          const port = uws.us_socket_local_port(token);
+          void guardThread(port);
+          client = connect(port, '127.0.0.1', () => {
             client?.write(`GET ${path} HTTP/1.1\r\nHost: self\r\n\r\n`);
           });
           client.once('error', reject);

@@ -4,10 +4,11 @@
  * Everything of a request is copied before its handler returns. A request whose head has a fault is
  * answered one turn later: had the library taken a part of the body for a further request, it sees that
  * one come before the answer, and closes.
- * Known: a thread that ends with open handles of the library aborts the process; {@link AppServer.close}
- * closes them all.
+ * A thread that ends with open handles of the library would abort the process: {@link AppServer.close} closes
+ * them all, and each address is guarded against a sudden end.
  */
 import { createServer } from 'node:net';
+import { guardThread } from './guard.js';
 import { asksForSocket, fieldOf, type Head, handshakeFault, headFault, internal } from './head.js';
 import {
   type AppServer,
@@ -74,6 +75,7 @@ class Server<C> implements AppServer, Owner {
     if ('unix' in listen) {
       this.#app.listen_unix(keep, listen.unix);
       this.address = listen.unix;
+      await guardThread(listen.unix);
     } else {
       this.#app.listen(listen.host, listen.port, listen.shared ? 0 : 1, keep);
     }
@@ -83,7 +85,9 @@ class Server<C> implements AppServer, Owner {
     }
     if ('host' in listen) {
       const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-      this.address = `${host}:${this.#uws.us_socket_local_port(this.#token)}`;
+      const port = this.#uws.us_socket_local_port(this.#token);
+      await guardThread(port);
+      this.address = `${host}:${port}`;
     }
   }
 

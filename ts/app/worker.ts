@@ -6,7 +6,7 @@
  */
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { guard, noteWorker, quiet } from '#bindings';
+import { noteWorker } from '#bindings';
 import type { AppHandler } from './handler.js';
 import { type Place, serve } from './serve.js';
 import { type AppServer, openServer } from './server.js';
@@ -53,9 +53,6 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     port.close();
     return;
   }
-  const guarded = guard(start.socket, undefined);
-  // Also after an error that nobody caught: no request may arrive for a script that is being ended.
-  process.on('exit', () => quiet(start.socket));
   let requests = 0;
   let lines = 0;
   const place: Place = {
@@ -76,8 +73,6 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   try {
     server = await openServer({
       listen: { unix: start.socket },
-      // Without the guard a sudden end of this thread would end the process.
-      ...(guarded ? {} : { engine: 'node' as const }),
       handler(exchange) {
         requests += 1;
         if (requests === 1) say({ type: 'served' });
