@@ -1,5 +1,5 @@
 /**
- * demo: what `npm start` shows, a gateway in front of two small servers of its own.
+ * demo: what `npm start` shows, a gateway in front of two small servers of its own and an app in TypeScript.
  *
  * The servers run in a worker thread and take any free port; the gateway takes 127.0.0.1:8080
  * (`PORT`) and its admin listener 127.0.0.1:9901 (`ADMIN_PORT`).
@@ -33,6 +33,10 @@ function welcome(web: string, admin: string, upstreams: string[]): string {
   const tries = [
     [`curl http://${web}/hello`, 'again: the two servers take turns'],
     [`curl -i http://${web}/limited`, 'the 4th within 10 s is refused: 429, Retry-After'],
+    [
+      `curl http://${web}/ts/you`,
+      'answered by ts/demo-app.ts: edit it, then curl -X POST http://ADMIN/reload'.replace('ADMIN', admin),
+    ],
     [`curl -s http://${admin}/metrics | grep ironsluice_requests`, 'what was counted'],
     [`curl http://${web}/healthz`, 'health, answered by the core'],
   ];

@@ -30,7 +30,11 @@ pub struct Config {
     /// The media type of `body`. Default: `text/plain; charset=utf-8`.
     pub content_type: Option<String>,
     /// The body as a value, sent as `application/json`. Default: none.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(
+        default,
+        deserialize_with = "said",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub json: Option<Value>,
     /// More fields of the response. Default: none.
     #[serde(default)]
