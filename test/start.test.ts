@@ -2,6 +2,7 @@
  * `ironsluice start`: signals, reloads from outside, and a start without its config.
  */
 import assert from 'node:assert/strict';
+import { existsSync, rmSync } from 'node:fs';
 import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -97,6 +98,36 @@ routes: [{ name: all, to: up }]
   }, 'the end after a second SIGINT');
   assert.equal((await second.running.ended()).code, 130);
   assert.equal(await cut, 'cut');
+});
+
+test('a signal that comes while it starts is obeyed when it has', async (t) => {
+  const up = await origin(t);
+  const cwd = await folder(t, {
+    'app.mjs': `import { writeFileSync } from 'node:fs';
+      writeFileSync(import.meta.dirname + '/loading', '');
+      await new Promise((go) => setTimeout(go, 300));
+      export default () => 'x';`,
+    'ironsluice.json': JSON.stringify({
+      workers: 1,
+      admin: 'off',
+      apps: [{ name: 'slow', module: './app.mjs' }],
+      listeners: [{ name: 'web', bind: '127.0.0.1:0' }],
+      upstreams: [{ name: 'up', endpoints: [up.address] }],
+      routes: [{ name: 'all', to: 'up' }],
+    }),
+  });
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    const running = launch(t, ['start', '--log-format', 'json'], { cwd });
+    const loading = join(cwd, 'loading');
+    await until(() => existsSync(loading), 'its app is being loaded');
+    rmSync(loading);
+    running.child.kill(signal);
+    if (signal === 'SIGHUP') {
+      await running.logged('a config was published');
+      running.child.kill('SIGTERM');
+    }
+    assert.equal((await running.ended()).code, 0, signal);
+  }
 });
 
 test('the last good config is kept, in private, and serves when the source is gone', async (t) => {

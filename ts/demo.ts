@@ -23,8 +23,7 @@ async function demo(): Promise<void> {
 
   const log = createLog();
   const loaded = await loadFile(join(ROOT, 'ironsluice.demo.yaml'));
-  const gateway = await Gateway.start(loaded, { log, admin: true });
-  supervise(gateway, log);
+  const gateway = await supervise(Gateway.start(loaded, { log, admin: true }), log);
   const web = gateway.addresses()[0]?.address ?? '';
   process.stdout.write(`${welcome(web, gateway.admin ?? '', [a, b])}\n`);
 }

@@ -13,21 +13,26 @@ import { wrap } from './errors.js';
 import type { Gateway } from './gateway.js';
 import type { Log } from './log.js';
 
-/** Obeys signals from now on, for as long as the process lives. */
-export function supervise(gateway: Gateway, log: Log): void {
+/**
+ * Obeys signals from now on, for as long as the process lives; one that comes while the gateway starts is obeyed as soon
+ * as it has. Rejects if it does not start.
+ */
+export async function supervise(starting: Promise<Gateway>, log: Log): Promise<Gateway> {
+  let gateway: Gateway | undefined;
   let stoppingSince: number | undefined;
   const stop = (signal: 'SIGTERM' | 'SIGINT'): void => {
     const now = performance.now();
     if (stoppingSince !== undefined) {
       if (now - stoppingSince < ECHO_MS) return;
       // First the core: Node's exit waits for the thread that waits for the requests.
-      void gateway.close(0);
+      void gateway?.close(0);
       process.exit(128 + constants.signals[signal]);
     }
     stoppingSince = now;
     const hint = signal === 'SIGINT' ? '; Ctrl-C again to stop at once' : '';
-    log.info({ signal, drain_timeout_ms: gateway.drainTimeoutMs }, `finishing what is in flight${hint}`);
-    gateway.close().then(
+    log.info({ signal, drain_timeout_ms: gateway?.drainTimeoutMs }, `finishing what is in flight${hint}`);
+    const closing = starting.then((started) => started.close());
+    closing.then(
       () => {
         log.info('stopped');
         process.exit(0);
@@ -41,12 +46,14 @@ export function supervise(gateway: Gateway, log: Log): void {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => {
-    gateway
-      .reload()
+    starting
+      .then((started) => started.reload())
       .catch((error) => log.error({ err: wrap(error) }, 'the reload was refused; the old config stays'));
   });
   // A listener here also stops Node from opening its inspector on this signal.
-  process.on('SIGUSR1', () => gateway.reopenLogs());
+  process.on('SIGUSR1', () => gateway?.reopenLogs());
+  gateway = await starting;
+  return gateway;
 }
 
 /** One Ctrl-C under `npm start` comes twice: from the terminal, and passed on by npm. */

@@ -21,8 +21,7 @@ export async function start(flags: Flags): Promise<Outcome> {
     format: oneOf('log-format', FORMATS, flags['log-format'] ?? 'auto') as (typeof FORMATS)[number],
   });
   const loaded = await load(discover(flags.config), flags['state-dir'], log);
-  const gateway = await Gateway.start(loaded, { log, admin: true });
-  supervise(gateway, log);
+  const gateway = await supervise(Gateway.start(loaded, { log, admin: true }), log);
   for (const { name, address } of gateway.addresses()) log.info({ listener: name, address }, 'listening');
   log.info({ address: gateway.admin }, 'admin listening');
   return undefined;
