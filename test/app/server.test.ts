@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Engine } from '../../ts/app/load.js';
-import type { Exchange } from '../../ts/app/server.js';
+import type { Exchange } from '../../ts/app/server-types.js';
 import { app, ask, ENGINES } from '../kit/app.js';
 import { folder } from '../kit/binary.js';
 import { raw } from '../kit/raw.js';

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { HABITS } from '../../ts/app/differences.js';
 import type { Engine } from '../../ts/app/load.js';
-import type { Sent, Socket, SocketOptions } from '../../ts/app/server.js';
+import type { Sent, Socket, SocketOptions } from '../../ts/app/server-types.js';
 import { app, ask, ENGINES, type TestApp } from '../kit/app.js';
 import { raw } from '../kit/raw.js';
 import { until } from '../kit/until.js';

@@ -4,7 +4,8 @@
 import { type IncomingHttpHeaders, type RequestOptions, request } from 'node:http';
 import type { TestContext } from 'node:test';
 import type { Engine } from '../../ts/app/load.js';
-import { type AppServer, type Exchange, openServer, type ServerOptions } from '../../ts/app/server.js';
+import { openServer } from '../../ts/app/server.js';
+import type { AppServer, Exchange, ServerOptions } from '../../ts/app/server-types.js';
 
 /** Both of them. */
 export const ENGINES: readonly Engine[] = ['uws', 'node'];

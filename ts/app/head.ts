@@ -6,7 +6,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import { MAX_HEAD } from './load.js';
-import type { Answer, Fields } from './server.js';
+import type { Answer, Fields } from './server-types.js';
 
 /** A request's head, copied. */
 export interface Head {

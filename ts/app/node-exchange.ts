@@ -1,7 +1,7 @@
 /** node-exchange: one request of `node:http`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fieldOf, type Head, hasBody, internal, type Out, outOf } from './head.js';
-import { type Answer, type Chunk, type Exchange, type Fields, HIGH_WATER } from './server.js';
+import { type Answer, type Chunk, type Exchange, type Fields, HIGH_WATER } from './server-types.js';
 
 /** The server, as its requests see it. */
 export interface Owner {

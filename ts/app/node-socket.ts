@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type Chunk, type Sent, SOCKET_DEFAULTS, type Socket, type SocketOptions } from './server.js';
+import { type Chunk, type Sent, SOCKET_DEFAULTS, type Socket, type SocketOptions } from './server-types.js';
 
 /** All WebSockets of one server. */
 export class Hub<C> {

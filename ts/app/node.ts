@@ -10,7 +10,7 @@ import { asksForSocket, type Head, handshakeFault, headFault, internal } from '.
 import { MAX_HEAD } from './load.js';
 import { NodeExchange, type Owner } from './node-exchange.js';
 import { Hub } from './node-socket.js';
-import type { AppServer, Chunk, ServerOptions, SocketOptions } from './server.js';
+import type { AppServer, Chunk, ServerOptions, SocketOptions } from './server-types.js';
 
 /** Listens with `node:http`. */
 export async function openNode<C>(options: ServerOptions<C>): Promise<AppServer> {

@@ -7,7 +7,7 @@
 
 import type { Gone } from './gone.js';
 import type { BodyLike, ReplyLike, ReplyParts } from './handler.js';
-import type { Exchange } from './server.js';
+import type { Exchange } from './server-types.js';
 
 /** A field of an answer. */
 type Field = [name: string, value: string];

@@ -5,7 +5,7 @@
  * {@link BodyError} (status 413). A body that is streamed is read as fast as the app takes it.
  */
 import type { Gone } from './gone.js';
-import type { Exchange } from './server.js';
+import type { Exchange } from './server-types.js';
 
 /** Why a body could not be had; thrown by a handler it becomes the answer. */
 export class BodyError extends Error {

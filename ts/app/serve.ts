@@ -9,7 +9,7 @@ import { Gone } from './gone.js';
 import type { AppContext, AppHandler, SharedCounter } from './handler.js';
 import { Cut, send } from './reply.js';
 import { AppRequest, BodyError } from './request.js';
-import type { Exchange } from './server.js';
+import type { Exchange } from './server-types.js';
 
 /** What a handler runs in. */
 export interface Place {

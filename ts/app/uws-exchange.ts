@@ -5,7 +5,7 @@
  * connection is paused.
  */
 import { fieldOf, type Head, hasBody, internal, outOf } from './head.js';
-import type { Answer, Chunk, Exchange, Fields } from './server.js';
+import type { Answer, Chunk, Exchange, Fields } from './server-types.js';
 import type { Lever } from './uws-lever.js';
 import { Parts, PIECE, writeFields, writeHead } from './uws-parts.js';
 import type { UwsResponse } from './uws-types.js';

@@ -8,7 +8,7 @@
  * Bounds: a reader that takes nothing for {@link STALL_MS} is closed.
  */
 import { type Out, statusLine } from './head.js';
-import { HIGH_WATER } from './server.js';
+import { HIGH_WATER } from './server-types.js';
 import type { Lever } from './uws-lever.js';
 import type { UwsResponse } from './uws-types.js';
 

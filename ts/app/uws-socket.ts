@@ -3,7 +3,7 @@
  *
  * The library's object throws when it is used after its close; this one does nothing then.
  */
-import type { Chunk, Sent, Socket, SocketOptions } from './server.js';
+import type { Chunk, Sent, Socket, SocketOptions } from './server-types.js';
 import type { UwsSocket as Raw } from './uws-types.js';
 
 /** What the server wants to know of its WebSockets. */

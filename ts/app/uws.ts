@@ -16,7 +16,7 @@ import {
   type ServerOptions,
   SOCKET_DEFAULTS,
   type SocketOptions,
-} from './server.js';
+} from './server-types.js';
 import { removePath } from './unix.js';
 import { type Owner, UwsExchange } from './uws-exchange.js';
 import { Lever } from './uws-lever.js';

@@ -9,7 +9,8 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { noteWorker } from '#bindings';
 import type { AppHandler } from './handler.js';
 import { type Place, serve } from './serve.js';
-import { type AppServer, openServer } from './server.js';
+import { openServer } from './server.js';
+import type { AppServer } from './server-types.js';
 
 /** What a worker is started with. */
 export interface WorkerStart {
