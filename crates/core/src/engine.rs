@@ -250,12 +250,12 @@ impl Run {
             self.announced = true;
             forward::announce(&mut self.exchange);
         }
-        if let Some(snapshot) = self.snapshot.clone() {
-            let to = &snapshot.upstreams[upstream as usize];
-            if to.app {
-                let route = &self.route_of(&snapshot).name;
-                forward::introduce(&mut self.exchange, route, to.settings.response);
-            }
+        let snapshot = self.snapshot.as_ref();
+        let app = snapshot.filter(|s| s.upstreams[upstream as usize].app);
+        if let Some(snapshot) = app.cloned() {
+            let timeout = snapshot.upstreams[upstream as usize].settings.response;
+            let route = &self.route_of(&snapshot).name;
+            forward::introduce(&mut self.exchange, route, timeout);
         }
         self.attempts.push((id, Attempt::new(upstream)));
     }
