@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { buildTools, tool } from '../load/build.js';
 import { commit } from '../load/machine.js';
 import { freePort, ROOT, type Running, run, serve } from '../load/process.js';
+import { slope } from '../load/stats.js';
 import { abort, rest, upload } from './trouble.js';
 
 interface Round {
@@ -212,18 +213,6 @@ function verdict(rounds: readonly Round[]): number {
   for (const fault of faults) console.error(fault);
   console.log(faults.length === 0 ? 'held' : 'did not hold');
   return faults.length === 0 ? 0 : 1;
-}
-
-/** The slope of the least squares line through the values, a step. */
-function slope(values: readonly number[]): number {
-  const middle = (values.length - 1) / 2;
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  let [over, under] = [0, 0];
-  values.forEach((value, at) => {
-    over += (at - middle) * (value - mean);
-    under += (at - middle) ** 2;
-  });
-  return over / under;
 }
 
 const CONNECTIONS = 16;

@@ -11,6 +11,7 @@ import { Agent, get as httpGet, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { slope } from '../../bench/load/stats.js';
 import { folder, launch } from '../kit/binary.js';
 import { origin } from '../kit/origin.js';
 import { until } from '../kit/until.js';
@@ -155,10 +156,3 @@ test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
   running.child.kill('SIGTERM');
   assert.equal((await running.ended()).code, 0);
 });
-
-function slope(values: readonly number[]): number {
-  const middle = (values.length - 1) / 2;
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const over = values.reduce((sum, value, at) => sum + (at - middle) * (value - mean), 0);
-  return over / values.reduce((sum, _, at) => sum + (at - middle) ** 2, 0);
-}

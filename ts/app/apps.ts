@@ -27,7 +27,8 @@ export class Apps {
   #folder: string | undefined;
   #supervisor: Worker | undefined;
   #answer: ((message: FromSupervisor) => void) | undefined;
-  #files = 0;
+  /** Identities whose bundle is in the folder. */
+  readonly #written = new Set<string>();
 
   constructor(log: Log) {
     this.#log = log;
@@ -49,7 +50,7 @@ export class Apps {
         const identity = createHash('sha256')
           .update(JSON.stringify([app, settings.workers, text]))
           .digest('hex');
-        return { ...app, workers: settings.workers, identity, module: await this.#write(text) };
+        return { ...app, workers: settings.workers, identity, module: await this.#write(identity, text) };
       }),
     );
     const answer = await this.#ask(supervisor, { type: 'prepare', apps: plans });
@@ -126,10 +127,11 @@ export class Apps {
     }
   }
 
-  async #write(text: string): Promise<string> {
-    this.#files += 1;
-    const file = join(this.#folder ?? '', `${this.#files}.mjs`);
-    await writeFile(file, text, { mode: 0o600 });
+  /** A reload that brings nothing new writes nothing. */
+  async #write(identity: string, text: string): Promise<string> {
+    const file = join(this.#folder ?? '', `${identity}.mjs`);
+    if (!this.#written.has(identity)) await writeFile(file, text, { mode: 0o600 });
+    this.#written.add(identity);
     return pathToFileURL(file).href;
   }
 }
