@@ -197,6 +197,14 @@ export declare class Gateway {
   close(): void
 }
 
+/** A listener with `door: app`. */
+export interface DoorSettings {
+  /** Its name. */
+  listener: string
+  /** `limits.connections`, of each worker. */
+  connections: number
+}
+
 /** A listener, as bound. */
 export interface Bound {
   /** The listener's name in the config. */
@@ -269,6 +277,8 @@ export interface AppSettings {
   stuckTimeoutMs: number
   /** How long workers that were replaced may go on, in milliseconds. */
   drainTimeoutMs: number
+  /** Listeners whose door it is. */
+  doors: Array<DoorSettings>
 }
 
 /** How a worker does. */
@@ -305,6 +315,57 @@ export interface Fault {
 
 /** Says how worker `index` of an app of gateway `id` does; without `stats` it is gone. */
 export declare function noteWorker(id: number, app: string, index: number, stats?: WorkerStats | undefined | null): void
+
+/** See the module; `ts/app/door.ts` is the other side. */
+export declare class Reactor {
+  /**
+   * A reactor of gateway `id` in this thread's loop; `wake` is called when there is something to take. Throws
+   * `closed`, `system`, and `not_supported` where this Node lacks functions of libuv.
+   */
+  constructor(id: number, wake: () => void)
+  /**
+   * The number of a listener for `begin`. `answers`: the caller answers what leads to the listener's app; with
+   * `all` it answers whatever would be forwarded.
+   */
+  door(listener: string, answers: boolean, all: boolean): number
+  /** The listeners at whose door an app of this name stands. */
+  doorsOf(app: string): Array<string>
+  /**
+   * A request: its door, the peer's address (4 or 16 bytes; none for this machine), and its head with the empty line.
+   *
+   * Returns its key, plus 2^32 times: 0 nothing yet, 1 the caller answers and calls `answered`, 2 there is something
+   * to take, 3 the head is no text: come again with bytes, 4 the listener is gone.
+   */
+  begin(door: number, peer: Uint8Array | undefined | null, head: string | Uint8Array): number
+  /**
+   * Copies events, eight numbers each (key, what is said, head from and to, body from and to, length low and high),
+   * and their bytes. Returns how many; 0 when all were taken.
+   */
+  take(events: Uint32Array, bytes: Uint8Array): number
+  /**
+   * More of a request's body, and whether it is the last. Returns how many bytes wait: over 65536, push no more until
+   * `PUSH` is said.
+   */
+  push(key: number, bytes: Uint8Array, last: boolean): number
+  /** Whether the client takes more. */
+  setWritable(key: number, writable: boolean): void
+  /** Whether the caller's answer takes no more of the request's body just now. */
+  setDeaf(key: number, deaf: boolean): void
+  /** The client went away. */
+  abort(key: number): void
+  /** The head of a request that the caller answers, Latin-1. */
+  head(key: number): string
+  /** The caller's answer begins: a whole head with its framing. False if it is none, or too late. */
+  respond(key: number, head: Uint8Array): boolean
+  /** More of it. Returns how many bytes wait: over 65536, no more until `ANSWER` is said. */
+  answer(key: number, bytes: Uint8Array, last: boolean): number
+  /** The caller has answered a request that was said to be `PLAIN`. */
+  answered(key: number, status: number, sent: number, received: number, complete: boolean): void
+  /** Sends a request on to an upstream instead of answering it. False if it is too late. Throws `unknown_upstream`. */
+  forward(key: number, upstream: string): boolean
+  /** Ends all that is in progress. The second time does nothing. */
+  close(): void
+}
 
 /** The counter of an app with that name. Throws `too_many_counters` when 4096 names are taken. */
 export declare function counter(app: string, name: string): Counter

@@ -30,6 +30,12 @@ export type Code =
   | 'usage'
   /** The server engine that was asked for does not run here. */
   | 'server_unavailable'
+  /** An app can forward only what came by a direct door. */
+  | 'not_direct'
+  /** No upstream of that name is in the config. */
+  | 'unknown_upstream'
+  /** What it needs of Node or the system is not there. */
+  | 'not_supported'
   /** The access log cannot be written. */
   | 'access_log_failed'
   /** The system gave no thread or descriptor. */

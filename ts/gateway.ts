@@ -80,9 +80,9 @@ export class Gateway {
       await apps.close(0);
       throw wrap(error);
     }
-    apps.commit(native.id);
     const gateway = new Gateway(loaded, settings, native, apps, options, log);
     try {
+      await apps.commit(native, settings);
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
       await gateway.#resolver.start();
     } catch (error) {
@@ -171,9 +171,11 @@ export class Gateway {
   async #close(timeoutMs: number): Promise<void> {
     this.#resolver.stop();
     try {
+      const doors = this.#apps.closeDoors(timeoutMs);
       if (timeoutMs > 0 && !(await this.#native.drain(timeoutMs))) {
         this.#log.warn({ timeoutMs }, 'some requests did not end in time and were cut off');
       }
+      await doors;
       this.#native.close();
       await this.#apps.close(Math.min(timeoutMs, 1_000)); // their requests have ended with the edge's
       await this.#admin?.close();
@@ -196,7 +198,7 @@ export class Gateway {
       if (admin !== before) await admin?.close();
       throw wrap(error);
     }
-    this.#apps.commit(this.#native.id);
+    const opened = this.#apps.commit(this.#native, settings);
     this.#loaded = loaded;
     this.#settings = settings;
     this.#admin = admin;
@@ -204,6 +206,7 @@ export class Gateway {
     if (admin !== before) void before?.close(); // it may have to deliver the answer to this reload first
     await this.#resolver.refresh('new');
     await this.#keep();
+    await opened;
     this.#log.info({ revision }, 'a config was published');
     return revision;
   }

@@ -49,6 +49,17 @@ pub struct AppSettings {
     pub stuck_timeout_ms: u32,
     /// How long workers that were replaced may go on, in milliseconds.
     pub drain_timeout_ms: u32,
+    /// Listeners whose door it is.
+    pub doors: Vec<DoorSettings>,
+}
+
+/// A listener with `door: app`.
+#[napi(object)]
+pub struct DoorSettings {
+    /// Its name.
+    pub listener: String,
+    /// `limits.connections`, of each worker.
+    pub connections: u32,
 }
 
 /// The judgement of a config: faults, or settings.
@@ -101,6 +112,7 @@ fn settings(config: &Config) -> Settings {
         memory_mib: u32::try_from(app.memory.bytes() >> 20).unwrap_or(u32::MAX),
         stuck_timeout_ms: ms(app.stuck_timeout),
         drain_timeout_ms: ms(app.drain_timeout),
+        doors: doors(config, &app.name),
     });
     let state_dir = config.state_dir.as_ref().map(ToString::to_string);
     Settings {
@@ -111,6 +123,17 @@ fn settings(config: &Config) -> Settings {
         apps: apps.collect(),
         workers: net::workers(config.workers) as u32,
     }
+}
+
+fn doors(config: &Config, app: &config::Name) -> Vec<DoorSettings> {
+    let listeners = config.listeners.iter();
+    listeners
+        .filter(|l| l.app.as_ref() == Some(app))
+        .map(|l| DoorSettings {
+            listener: l.name.as_str().to_owned(),
+            connections: u32::try_from(l.limits.connections.get()).unwrap_or(u32::MAX),
+        })
+        .collect()
 }
 
 fn ms(time: config::Duration) -> u32 {

@@ -12,8 +12,11 @@ mod error;
 mod gateway;
 mod guard;
 mod parts;
+mod reactor;
 mod registry;
+mod text;
 mod uv;
+mod watch;
 
 use napi_derive::napi;
 

@@ -20,6 +20,56 @@ pub(crate) struct Uv {
     pub close: unsafe extern "C" fn(*mut c_void, CloseCb),
 }
 
+/// Functions of libuv that a loop of ours within Node's needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch {
+    pub handle_size: unsafe extern "C" fn(c_int) -> usize,
+    pub poll_init: unsafe extern "C" fn(*mut c_void, *mut c_void, c_int) -> c_int,
+    pub poll_start: unsafe extern "C" fn(*mut c_void, c_int, PollCb) -> c_int,
+    pub timer_init: unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int,
+    pub timer_start: unsafe extern "C" fn(*mut c_void, TimerCb, u64, u64) -> c_int,
+    pub unref: unsafe extern "C" fn(*mut c_void),
+    pub close: unsafe extern "C" fn(*mut c_void, CloseCb),
+}
+
+/// A poll handle's callback: handle, status, events.
+type PollCb = unsafe extern "C" fn(*mut c_void, c_int, c_int);
+/// A timer's callback.
+type TimerCb = unsafe extern "C" fn(*mut c_void);
+/// `UV_TIMER` of `uv_handle_type`.
+pub(crate) const TIMER: c_int = 13;
+/// `UV_READABLE`.
+pub(crate) const READABLE: c_int = 1;
+
+/// A function of libuv as the type of the field it is for.
+macro_rules! function {
+    ($name:expr) => {
+        std::mem::transmute::<*mut c_void, _>(symbol($name)?)
+    };
+}
+
+impl Watch {
+    /// All of them, or none if the program lacks one.
+    #[allow(
+        clippy::missing_transmute_annotations,
+        reason = "the fields say the types"
+    )]
+    pub fn find() -> Option<Self> {
+        // SAFETY: the names are libuv's, and the types of the fields are those of its documentation.
+        unsafe {
+            Some(Self {
+                handle_size: function!(c"uv_handle_size"),
+                poll_init: function!(c"uv_poll_init"),
+                poll_start: function!(c"uv_poll_start"),
+                timer_init: function!(c"uv_timer_init"),
+                timer_start: function!(c"uv_timer_start"),
+                unref: function!(c"uv_unref"),
+                close: function!(c"uv_close"),
+            })
+        }
+    }
+}
+
 /// `UV_POLL` of `uv_handle_type`: the list has not changed since libuv 1.0.
 pub(crate) const POLL: c_int = 8;
 

@@ -16,9 +16,10 @@ import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { bundle } from '../config/bundle.js';
 import type { Loaded } from '../config/load.js';
-import { type Fault, wrap } from '../errors.js';
+import { type Fault, GateError, wrap } from '../errors.js';
 import type { Log } from '../log.js';
-import type { Settings } from '../native.js';
+import type { Native, Settings } from '../native.js';
+import type { DoorPlan } from './doors.js';
 import type { AppPlan, FromSupervisor, Sockets, ToSupervisor } from './supervisor.js';
 
 /** The apps of one gateway. */
@@ -48,9 +49,11 @@ export class Apps {
       settings.apps.map(async (app, at): Promise<AppPlan> => {
         const text = texts[at] ?? '';
         const identity = createHash('sha256')
-          .update(JSON.stringify([app, settings.workers, text]))
+          .update(JSON.stringify([{ ...app, doors: app.doors.length > 0 }, settings.workers, text]))
           .digest('hex');
-        return { ...app, workers: settings.workers, identity, module: await this.#write(identity, text) };
+        const { doors, ...rest } = app;
+        const isAtDoor = doors.length > 0;
+        return { ...rest, isAtDoor, workers: settings.workers, identity, module: await this.#write(identity, text) };
       }),
     );
     const answer = await this.#ask(supervisor, { type: 'prepare', apps: plans });
@@ -60,14 +63,32 @@ export class Apps {
     throw loaded.error([fault(failed.app, `${where}${failed.why}`, 'mend the module')]);
   }
 
-  /** What was prepared is in force for this gateway. */
-  commit(gateway: number): void {
-    this.#supervisor?.postMessage({ type: 'commit', gateway } satisfies ToSupervisor);
+  /**
+   * What was prepared is in force for this gateway; resolves when the workers are at their doors.
+   *
+   * @throws GateError `bind_failed` when one cannot be.
+   */
+  async commit(native: Native, settings: Settings): Promise<void> {
+    const supervisor = this.#supervisor;
+    if (supervisor === undefined) return;
+    const at = new Map(native.addresses().map(({ name, address }) => [name, address]));
+    const doors = settings.apps.map((app) =>
+      app.doors.map((door): DoorPlan => ({ ...door, address: at.get(door.listener) ?? '' })),
+    );
+    const answer = await this.#ask(supervisor, { type: 'commit', gateway: native.id, doors });
+    const why = answer.type === 'committed' ? answer.why : (answer as { why: string }).why;
+    if (why !== undefined) throw new GateError('bind_failed', why);
   }
 
   /** What was prepared is not wanted. */
   abandon(): void {
     this.#supervisor?.postMessage({ type: 'abandon' } satisfies ToSupervisor);
+  }
+
+  /** Closes the doors, with so much patience for what is on its way there. */
+  async closeDoors(patienceMs: number): Promise<void> {
+    const supervisor = this.#supervisor;
+    if (supervisor !== undefined) await this.#ask(supervisor, { type: 'doors', patienceMs });
   }
 
   /** Lets workers finish what they have within `patienceMs`, and ends them. */

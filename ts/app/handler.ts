@@ -19,7 +19,10 @@ export type App = AppHandler | { fetch: AppHandler };
  * An answer. A string is text, bytes are bytes, nothing is 204, a `Response` is what it says. An object with no other
  * keys than `status`, `headers` and `body` is taken apart; any other object or array is sent as JSON.
  */
-export type ReplyLike = string | Uint8Array | Response | ReplyParts | object | undefined | null;
+export type ReplyLike = string | Uint8Array | Response | ReplyParts | Forwarded | object | undefined | null;
+
+/** Says that an upstream answers; made by {@link AppContext.forward}. */
+export class Forwarded {}
 
 /** An answer by its parts. */
 export interface ReplyParts {
@@ -57,6 +60,13 @@ export interface AppContext {
   readonly deadline: number;
   /** Aborted when the client goes away or the deadline passes before the answer began. */
   readonly signal: AbortSignal;
+  /**
+   * Sends the request on to an upstream of the config, whose answer goes to the client: return what this returns. Only at
+   * `door: app`, and before the body was read.
+   *
+   * @throws GateError `not_direct` behind the edge, `unknown_upstream`; TypeError when it is too late.
+   */
+  forward(upstream: string): Forwarded;
   /** A number that all workers of this app share, by its name. At most 4096 in a process. */
   counter(name: string): SharedCounter;
 }

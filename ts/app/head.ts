@@ -53,6 +53,23 @@ export function headFault({ method, path, query, fields }: Head): Answer | undef
   return undefined;
 }
 
+/** The head as it was sent, with the empty line. */
+export function bytesOfHead({ method, path, query, fields }: Head): Uint8Array {
+  let text = `${method} ${query === undefined ? path : `${path}?${query}`} HTTP/1.1\r\n`;
+  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
+  return Buffer.from(`${text}\r\n`, 'latin1');
+}
+
+/** The lines of a block, as fields: names and values in turn; the status is told apart. */
+export function fieldsOfBlock(block: Uint8Array): { status: number; fields: string[] } {
+  const [first = '', ...lines] = Buffer.from(block).toString('latin1').split('\r\n');
+  const fields = lines.flatMap((line) => {
+    const colon = line.indexOf(':');
+    return [line.slice(0, colon), line.slice(colon + 1).trim()];
+  });
+  return { status: Number(first.slice(0, 3)), fields };
+}
+
 /** True if a body follows. */
 export function hasBody(fields: Fields): boolean {
   return (
@@ -115,6 +132,8 @@ export interface Out {
   close: boolean;
   /** False for answers that never have a body. */
   hasBody: boolean;
+  /** Status, reason and fields as the core wrote them, instead of `status` and `fields`. */
+  block?: Uint8Array;
 }
 
 /** Reads an answer's head; throws for one that would break the framing. `close`: the server closes anyway. */

@@ -1,7 +1,7 @@
 /** node-exchange: one request of `node:http`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { fieldOf, type Head, hasBody, internal, type Out, outOf } from './head.js';
-import { type Answer, type Chunk, type Exchange, type Fields, HIGH_WATER } from './server-types.js';
+import { fieldOf, fieldsOfBlock, type Head, hasBody, internal, type Out, outOf } from './head.js';
+import { type Answer, type Block, type Chunk, type DoorExchange, type Fields, HIGH_WATER } from './server-types.js';
 
 /** The server, as its requests see it. */
 export interface Owner {
@@ -10,8 +10,8 @@ export interface Owner {
   failed(error: unknown): void;
 }
 
-/** See {@link Exchange}. */
-export class NodeExchange implements Exchange {
+/** See {@link DoorExchange}. */
+export class NodeExchange implements DoorExchange {
   readonly method: string;
   readonly path: string;
   readonly query: string | undefined;
@@ -88,6 +88,19 @@ export class NodeExchange implements Exchange {
     this.#writeHead(out);
     this.#isOver = true;
     this.#outgoing.end(out.hasBody ? body : undefined);
+  }
+
+  respondBlock(block: Block, body: Uint8Array): void {
+    this.beginBlock(block);
+    this.end(body.slice());
+  }
+
+  beginBlock({ block, length, hasBody: has, close }: Block): void {
+    if (this.#isOver || this.#out !== undefined) return;
+    const out = { ...fieldsOfBlock(block), length, hasBody: has, close: close || this.#owner.isClosing };
+    out.close ||= !this.#incoming.complete && hasBody(this.#fields);
+    this.#out = out;
+    this.#writeHead(out);
   }
 
   begin(status: number, headers: Fields): void {

@@ -6,7 +6,7 @@
  */
 
 import type { Gone } from './gone.js';
-import type { BodyLike, ReplyLike, ReplyParts } from './handler.js';
+import { type BodyLike, Forwarded, type ReplyLike, type ReplyParts } from './handler.js';
 import type { Exchange } from './server-types.js';
 
 /** A field of an answer. */
@@ -26,6 +26,7 @@ interface Answer {
 
 /** Sends what a handler returned; resolves when the last byte is handed over, or the client has gone. */
 export async function send(exchange: Exchange, gone: Gone, reply: ReplyLike): Promise<void> {
+  if (reply instanceof Forwarded) return;
   const { status, fields, body } = answerOf(reply);
   if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) {
     exchange.respond(status, fields.flat(), body);

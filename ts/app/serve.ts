@@ -5,8 +5,9 @@
  * its own status. Nothing of the inside is told to the client.
  */
 import { counter } from '#bindings';
+import { GateError } from '../errors.js';
 import { Gone } from './gone.js';
-import type { AppContext, AppHandler, SharedCounter } from './handler.js';
+import { type AppContext, type AppHandler, Forwarded, type SharedCounter } from './handler.js';
 import { Cut, send } from './reply.js';
 import { AppRequest, BodyError } from './request.js';
 import type { Exchange } from './server-types.js';
@@ -16,6 +17,8 @@ export interface Place {
   app: string;
   worker: number;
   handler: AppHandler;
+  /** Counts a request. */
+  served(): void;
   /** Says what a handler threw. */
   fault(error: unknown, request: string): void;
 }
@@ -89,6 +92,15 @@ class Context implements AppContext {
       this.#timer = setTimeout(() => abort.abort(new DOMException('too late', 'TimeoutError')), left);
     }
     return this.#abort.signal;
+  }
+
+  forward(upstream: string): Forwarded {
+    if (this.#exchange.forward === undefined) {
+      const fix = 'answer through a route that leads to the upstream, or give the listener door: app';
+      throw new GateError('not_direct', 'a request that came through the edge cannot be forwarded by an app', fix);
+    }
+    this.#exchange.forward(upstream);
+    return new Forwarded();
   }
 
   counter(name: string): SharedCounter {

@@ -55,6 +55,38 @@ export interface Exchange {
   end(chunk?: Chunk): void;
   /** Closes the connection without more. */
   abort(): void;
+  /** Sends the request on to an upstream, where that can be done. */
+  forward?(upstream: string): void;
+}
+
+/** An answer's head as the core wrote it: status, reason and fields, a line each, without framing. */
+export interface Block {
+  block: Uint8Array;
+  /** Bytes of the body, if that is known; of one without a body, what it declares. */
+  length: number | undefined;
+  /** False for answers that never have a body. */
+  hasBody: boolean;
+  /** The connection ends with this answer. */
+  close: boolean;
+}
+
+/** An exchange whose request the core reads: it knows nothing of the head but the method. */
+export interface DoorExchange extends Exchange {
+  /** Answers as a whole; the bytes are valid during the call only. */
+  respondBlock(block: Block, body: Uint8Array): void;
+  /** Begins an answer in parts. */
+  beginBlock(block: Block): void;
+}
+
+/** Who reads the heads of requests, where the server does not. */
+export interface Door {
+  /**
+   * A request: method, target and fields as they came, with the empty line, and the peer's address, 4 or 16 bytes.
+   * `bytes` makes the head anew, for one that is no UTF-8; it is valid during the call only.
+   */
+  arrive(x: DoorExchange, head: string, peer: Uint8Array | undefined, bytes: () => Uint8Array): void;
+  /** A connection was made (1), or is gone (-1). */
+  counted?(change: number): void;
 }
 
 /** How a message went: to the system, to the queue, or nowhere because the queue was full or the peer is gone. */
@@ -111,6 +143,8 @@ export interface ServerOptions<C = unknown> {
   listen: Listen;
   /** Answers a request; what it throws is answered with 500. */
   handler(x: Exchange): void;
+  /** Takes requests instead of `handler`. */
+  door?: Door;
   websocket?: SocketOptions<C>;
   /** Default: what {@link choose} finds. */
   engine?: Engine;

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { attach, noteWorker, quiet } from '#bindings';
 import { stackOf } from './stuck.js';
+import type { DoorPlan } from './doors.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.js';
 
 /** One app as it shall run. */
@@ -24,6 +25,8 @@ export interface AppPlan {
   memoryMib: number;
   stuckTimeoutMs: number;
   drainTimeoutMs: number;
+  /** True if it will be at the door of a listener. */
+  isAtDoor: boolean;
 }
 
 /** Where the workers of an app listen. */
@@ -37,14 +40,18 @@ export type ToSupervisor =
   /** Start what is new; nothing that runs is touched. */
   | { type: 'prepare'; apps: AppPlan[] }
   /** What was prepared is in force: the rest is drained. */
-  | { type: 'commit'; gateway: number }
+  | { type: 'commit'; gateway: number; doors: DoorPlan[][] }
   /** What was prepared is not wanted. */
   | { type: 'abandon' }
+  /** Close the doors. */
+  | { type: 'doors'; patienceMs: number }
   | { type: 'close'; patienceMs: number };
 
 /** What the supervisor says. */
 export type FromSupervisor =
   | { type: 'prepared'; sockets: Sockets[] }
+  /** The doors are open; or why one is not. */
+  | { type: 'committed'; why: string | undefined }
   | { type: 'failed'; app: number; why: string; where: string | undefined }
   | { type: 'log'; level: 'info' | 'warn' | 'error'; fields: Record<string, unknown>; message: string };
 
@@ -71,6 +78,9 @@ class Crew {
   #looked = now();
   /** The gateway that they serve, once they do. */
   #gateway: number | undefined;
+  #doors: DoorPlan[] = [];
+  /** Called when a worker has opened its doors. */
+  #opened = new Map<Slot, (why: string | undefined) => void>();
   #failed: ((fault: { why: string; where: string | undefined }) => void) | undefined;
 
   constructor(plan: AppPlan, place: Supervisor) {
@@ -96,11 +106,35 @@ class Crew {
     return this.#slots.filter(({ listening }) => listening).map(({ socket }) => socket);
   }
 
-  /** From now on they serve this gateway. */
-  commit(gateway: number): void {
+  /** From now on they serve this gateway, at these doors; resolves with why one is not open. */
+  async commit(gateway: number, doors: DoorPlan[]): Promise<string | undefined> {
     this.#gateway = gateway;
-    for (const slot of this.#slots) this.#say(slot, { type: 'gateway', id: gateway });
+    this.#doors = doors;
     this.#publish();
+    const opened = this.#slots.map((slot) => {
+      if (!slot.listening) return undefined; // it hears of it when it listens again
+      const told = new Promise<string | undefined>((resolve) => this.#opened.set(slot, resolve));
+      this.#serve(slot);
+      return told;
+    });
+    return (await Promise.all(opened)).find((why) => why !== undefined);
+  }
+
+  /** Leaves the doors; what is on its way there has so much time. */
+  async closeDoors(patienceMs: number): Promise<void> {
+    if (this.#doors.length === 0) return;
+    this.#doors = [];
+    const closed = this.#slots.map((slot) => {
+      if (!slot.listening) return undefined;
+      const told = new Promise<string | undefined>((resolve) => this.#opened.set(slot, resolve));
+      this.#say(slot, { type: 'doors', patienceMs });
+      return told;
+    });
+    await Promise.all(closed);
+  }
+
+  #serve(slot: Slot): void {
+    if (this.#gateway !== undefined) this.#say(slot, { type: 'gateway', id: this.#gateway, doors: this.#doors });
   }
 
   /** Lets all workers finish within `patienceMs`, and ends them. */
@@ -155,6 +189,7 @@ class Crew {
         index: slot.index,
         module: plan.module,
         socket: slot.socket,
+        isAtDoor: plan.isAtDoor,
         beat: slot.beat,
       } satisfies WorkerStart,
       execArgv: [],
@@ -165,7 +200,7 @@ class Crew {
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'listening') {
         slot.listening = true;
-        if (this.#gateway !== undefined) this.#say(slot, { type: 'gateway', id: this.#gateway });
+        this.#serve(slot);
         this.#publish();
         listening();
       } else if (message.type === 'served') {
@@ -174,6 +209,9 @@ class Crew {
       } else if (message.type === 'failed') {
         this.#place.log('error', { ...about, where: message.where }, `an app does not start: ${message.why}`);
         this.#failed?.(message);
+      } else if (message.type === 'doors') {
+        if (message.why !== undefined) this.#place.log('error', about, `a door is not open: ${message.why}`);
+        this.#told(slot, message.why);
       } else {
         this.#place.log('error', { ...about, request: message.request }, `a handler failed: ${message.why}`);
       }
@@ -194,6 +232,7 @@ class Crew {
     const path = slot.socket;
     slot.listening = false;
     slot.worker = undefined;
+    this.#told(slot, undefined); // the one that takes its place opens them
     this.#publish();
     void rm(path, { force: true });
     if (this.#gateway !== undefined) noteWorker(this.#gateway, plan.name, slot.index);
@@ -208,6 +247,11 @@ class Crew {
       'a worker ended and is replaced',
     );
     slot.restart = setTimeout(() => this.#run(slot, () => {}), delay);
+  }
+
+  #told(slot: Slot, why: string | undefined): void {
+    this.#opened.get(slot)?.(why);
+    this.#opened.delete(slot);
   }
 
   #look(every: number): void {
@@ -274,8 +318,13 @@ class Supervisor {
     else if (message.type === 'commit') {
       const before = this.#crews.filter((crew) => !this.#next.includes(crew));
       this.#crews = this.#next;
-      for (const crew of this.#crews) crew.commit(message.gateway);
+      const opened = this.#crews.map((crew, at) => crew.commit(message.gateway, message.doors[at] ?? []));
+      const why = (await Promise.all(opened)).find((fault) => fault !== undefined);
+      this.#say({ type: 'committed', why });
       for (const crew of before) void crew.leave(crew.plan.drainTimeoutMs);
+    } else if (message.type === 'doors') {
+      await Promise.all(this.#crews.map((crew) => crew.closeDoors(message.patienceMs)));
+      this.#say({ type: 'committed', why: undefined });
     } else if (message.type === 'abandon') {
       const unwanted = this.#next.filter((crew) => !this.#crews.includes(crew));
       await Promise.all(unwanted.map((crew) => crew.leave(0)));

@@ -5,7 +5,7 @@
  * connection is paused.
  */
 import { fieldOf, type Head, hasBody, internal, outOf } from './head.js';
-import type { Answer, Chunk, Exchange, Fields } from './server-types.js';
+import type { Answer, Block, Chunk, DoorExchange, Fields } from './server-types.js';
 import type { Lever } from './uws-lever.js';
 import { Parts, PIECE, writeFields, writeHead } from './uws-parts.js';
 import type { UwsResponse } from './uws-types.js';
@@ -24,12 +24,11 @@ export interface Owner {
   failed(error: unknown): void;
 }
 
-/** See {@link Exchange}. */
-export class UwsExchange implements Exchange {
+/** See {@link DoorExchange}. */
+export class UwsExchange implements DoorExchange {
   readonly method: string;
   readonly path: string;
   readonly query: string | undefined;
-  readonly remoteAddress: string;
   aborted = false;
   readonly #owner: Owner;
   readonly #res: UwsResponse;
@@ -43,18 +42,19 @@ export class UwsExchange implements Exchange {
   #onDrain: (() => void) | undefined;
   #take: ((chunk: Uint8Array, last: boolean) => void) | undefined;
   /** Came before {@link onBody}. */
-  #early: Uint8Array[] = [];
+  #early: Uint8Array[] | undefined;
+  #peer: string | undefined;
   #isRead: boolean;
   #isPaused = false;
 
-  constructor(owner: Owner, res: UwsResponse, head: Head) {
+  /** `hasBody`: a body follows. */
+  constructor(owner: Owner, res: UwsResponse, head: Head, isRead = !hasBody(head.fields)) {
     this.#owner = owner;
     this.#res = res;
     this.#fields = head.fields;
     this.method = head.method;
     this.path = head.path;
     this.query = head.query;
-    this.remoteAddress = Buffer.from(res.getRemoteAddressAsText()).toString('latin1');
     owner.inFlight += 1;
     res.onAborted(() => {
       if (this.#isOver) return;
@@ -62,8 +62,15 @@ export class UwsExchange implements Exchange {
       this.#finish();
       this.guard(this.#onAbort);
     });
-    this.#isRead = !hasBody(head.fields);
-    if (!this.#isRead) res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
+    this.#isRead = isRead;
+    if (!isRead) res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
+  }
+
+  get remoteAddress(): string {
+    if (this.#peer === undefined && !this.#isOver) {
+      this.#peer = Buffer.from(this.#res.getRemoteAddressAsText()).toString('latin1');
+    }
+    return this.#peer ?? '';
   }
 
   header(name: string): string | undefined {
@@ -83,8 +90,8 @@ export class UwsExchange implements Exchange {
     queueMicrotask(() => {
       if (this.#isOver || this.#take !== undefined) return;
       this.#take = take;
-      const early = this.#early;
-      this.#early = [];
+      const early = this.#early ?? [];
+      this.#early = undefined;
       for (const chunk of early) this.guard(() => take(chunk, false));
       if (this.#isRead) this.guard(() => take(NOTHING, true));
       else if (early.length > 0) this.resume();
@@ -129,6 +136,31 @@ export class UwsExchange implements Exchange {
       });
       this.#finish();
     }
+  }
+
+  respondBlock(block: Block, body: Uint8Array): void {
+    if (this.#isOver || this.#hasBegun()) return;
+    const close = block.close || this.#owner.isClosing;
+    if (!block.hasBody || body.length > PIECE) {
+      this.beginBlock(block);
+      this.end(body.slice());
+      return;
+    }
+    this.resume();
+    this.#res.cork(() => {
+      this.#res.writeStatus(block.block);
+      this.#res.end(body, close);
+    });
+    this.#finish();
+  }
+
+  beginBlock(block: Block): void {
+    if (this.#isOver || this.#hasBegun()) return;
+    const close = block.close || this.#owner.isClosing;
+    // What is sent later is kept until then.
+    const out = { ...block, block: block.block.slice(), status: 0, fields: [], close };
+    if (out.hasBody) this.#parts = this.#newParts(out);
+    else this.#bodiless = () => this.#endBodiless(() => writeHead(this.#res, out), out.length);
   }
 
   begin(status: number, headers: Fields): void {
@@ -189,6 +221,7 @@ export class UwsExchange implements Exchange {
     if (this.#isOver) return;
     if (take !== undefined) this.guard(() => take(chunk, last));
     else {
+      this.#early ??= [];
       this.#early.push(chunk.slice());
       this.pause();
     }
@@ -222,7 +255,7 @@ export class UwsExchange implements Exchange {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#parts?.drop();
-    this.#early = [];
+    this.#early = undefined;
     this.#owner.kept.delete(this);
     this.#owner.done();
   }

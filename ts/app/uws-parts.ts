@@ -208,8 +208,10 @@ export class Parts {
 }
 
 /** Writes the status and the fields, all but the length. */
-export function writeHead(res: UwsResponse, { status, fields, close }: Out): void {
-  writeFields(res, status, fields);
+export function writeHead(res: UwsResponse, { status, fields, close, block }: Out): void {
+  // The library ends the status with a line's end and looks at nothing in it.
+  if (block === undefined) writeFields(res, status, fields);
+  else res.writeStatus(block);
   if (close) res.writeHeader('connection', 'close');
 }
 

@@ -38,7 +38,7 @@ export interface UwsRequest {
 
 /** Valid until it is aborted or ended; a call after that throws. */
 export interface UwsResponse {
-  writeStatus(status: string): UwsResponse;
+  writeStatus(status: string | Uint8Array): UwsResponse;
   writeHeader(name: string, value: string | Uint8Array): UwsResponse;
   write(chunk: string | Uint8Array): boolean;
   end(body?: string | Uint8Array, close?: boolean): UwsResponse;
@@ -53,6 +53,8 @@ export interface UwsResponse {
   close(): UwsResponse;
   cork(write: () => void): UwsResponse;
   getRemoteAddressAsText(): ArrayBuffer;
+  /** 4 or 16 bytes; none on a Unix socket. */
+  getRemoteAddress(): ArrayBuffer;
   upgrade(data: object, key: string, protocol: string, extensions: string, context: unknown): void;
 }
 

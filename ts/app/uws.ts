@@ -9,10 +9,11 @@
  */
 import { createServer } from 'node:net';
 import { guardThread } from './guard.js';
-import { asksForSocket, fieldOf, type Head, handshakeFault, headFault, internal } from './head.js';
+import { asksForSocket, bytesOfHead, fieldOf, type Head, handshakeFault, headFault, internal } from './head.js';
 import {
   type AppServer,
   type Chunk,
+  type Door,
   type ServerOptions,
   SOCKET_DEFAULTS,
   type SocketOptions,
@@ -61,10 +62,13 @@ class Server<C> implements AppServer, Owner {
     // biome-ignore lint/suspicious/useIterableCallbackReturn: it is no array
     this.#app.filter((res, change) => {
       this.connections += change;
+      options.door?.counted?.(change);
       if (change > 0 && this.connections > max) res.close();
     });
     if (options.websocket !== undefined) this.#serveSockets(options.websocket);
-    this.#app.any('/*', (res, req) => this.#take(res, headOf(req)));
+    const { door } = options;
+    if (door === undefined) this.#app.any('/*', (res, req) => this.#take(res, headOf(req)));
+    else this.#app.any('/*', (res, req) => this.#arrive(door, res, req));
   }
 
   async listen(): Promise<void> {
@@ -134,6 +138,24 @@ class Server<C> implements AppServer, Owner {
     clearInterval(this.#winder);
     this.#app.close();
     this.lever.close();
+  }
+
+  #arrive(door: Door, res: UwsResponse, req: UwsRequest): void {
+    const method = req.getCaseSensitiveMethod();
+    const query = req.getQuery();
+    text = query === undefined ? req.getUrl() : `${req.getUrl()}?${query}`;
+    text = `${method} ${text} HTTP/1.1\r\n`;
+    hasLength = false;
+    req.forEach(addLine);
+    text += '\r\n';
+    const x = new UwsExchange(this, res, { method, path: '', query: undefined, fields: NO_FIELDS }, !hasLength);
+    const peer = new Uint8Array(res.getRemoteAddress());
+    try {
+      door.arrive(x, text, peer, () => bytesOfHead(headOf(req)));
+    } catch (error) {
+      this.failed(error);
+      x.refuse(internal());
+    }
   }
 
   #take(res: UwsResponse, head: Head): void {
@@ -207,6 +229,15 @@ class Server<C> implements AppServer, Owner {
   }
 }
 
+/** The head that is being read; nothing else runs meanwhile. */
+let text = '';
+let hasLength = false;
+
+function addLine(name: string, value: string): void {
+  text += `${name}: ${value}\r\n`;
+  if (name === 'content-length' || name === 'transfer-encoding') hasLength = true;
+}
+
 /** Copies the head. Values come decoded as UTF-8 and are turned back into the bytes they were. */
 function headOf(req: UwsRequest): Head {
   const fields: string[] = [];
@@ -243,6 +274,7 @@ async function whyNot(listen: ServerOptions['listen']): Promise<Error> {
   }
 }
 
+const NO_FIELDS: string[] = [];
 const WIND_MS = 4_000;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
 const ASCII = /^[\x00-\x7f]*$/;

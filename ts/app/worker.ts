@@ -8,6 +8,7 @@ import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { noteWorker } from '#bindings';
 import type { AppHandler } from './handler.js';
+import { canBeAtDoor, type DoorPlan, Doors } from './doors.js';
 import { type Place, serve } from './serve.js';
 import { openServer } from './server.js';
 import type { AppServer } from './server-types.js';
@@ -20,14 +21,18 @@ export interface WorkerStart {
   module: string;
   /** The Unix socket to listen at. */
   socket: string;
+  /** True if it will be at the door of a listener. */
+  isAtDoor: boolean;
   /** Where its heart beats: one number, milliseconds of `process.hrtime`. */
   beat: SharedArrayBuffer;
 }
 
 /** What the supervisor says. */
 export type ToWorker =
-  /** The gateway that its numbers belong to. */
-  | { type: 'gateway'; id: number }
+  /** The gateway that its numbers belong to, and the listeners at whose door it is. */
+  | { type: 'gateway'; id: number; doors: DoorPlan[] }
+  /** Leave all doors; what is on its way there has so much time. */
+  | { type: 'doors'; patienceMs: number }
   /** Finish what is there within so long, and end. */
   | { type: 'drain'; patienceMs: number }
   /** End now. */
@@ -36,6 +41,8 @@ export type ToWorker =
 /** What a worker says. */
 export type FromWorker =
   | { type: 'listening'; engine: string }
+  /** It is at its doors, or why it is not. */
+  | { type: 'doors'; why: string | undefined }
   | { type: 'failed'; why: string; where: string | undefined }
   /** It has answered its first request. */
   | { type: 'served' }
@@ -60,6 +67,10 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     app: start.app,
     worker: start.index,
     handler,
+    served() {
+      requests += 1;
+      if (requests === 1) say({ type: 'served' });
+    },
     fault(error, request) {
       lines += 1;
       if (lines > LINES) return;
@@ -70,20 +81,21 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       });
     },
   };
+  const doors = new Doors(place);
   let server: AppServer;
   try {
+    if (start.isAtDoor) await canBeAtDoor();
     server = await openServer({
       listen: { unix: start.socket },
       handler(exchange) {
-        requests += 1;
-        if (requests === 1) say({ type: 'served' });
+        place.served();
         void serve(exchange, place);
       },
     });
   } catch (error) {
     say({
       type: 'failed',
-      why: `its socket cannot be opened: ${(error as Error).message}`,
+      why: start.isAtDoor ? (error as Error).message : `its socket cannot be opened: ${(error as Error).message}`,
       where: undefined,
     });
     port.close();
@@ -98,11 +110,17 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     if (message.type === 'gateway') {
       numbers.gateway = message.id;
       numbers.tell();
+      void doors.open(message.id, message.doors).then((why) => say({ type: 'doors', why }));
+      return;
+    }
+    if (message.type === 'doors') {
+      void doors.close(message.patienceMs).then(() => say({ type: 'doors', why: undefined }));
       return;
     }
     if (message.type === 'exit') process.exit(0);
     clearInterval(seconds);
-    void server.close(message.patienceMs).then(() => process.exit(0));
+    const { patienceMs } = message;
+    void Promise.all([server.close(patienceMs), doors.close(patienceMs)]).then(() => process.exit(0));
   });
   say({ type: 'listening', engine: server.engine });
 }

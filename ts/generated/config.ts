@@ -133,6 +133,13 @@ export interface ClientIpFilter {
  */
 export type ClientIpHeader = 'x-forwarded-for' | 'forwarded';
 
+/**
+ * What reads the requests of a listener. Either way the core decides about them.
+ * - `edge`: Threads of the core; for the open internet.
+ * - `app`: The workers of an app, by uWebSockets.js; for trusted networks.
+ */
+export type Door = 'edge' | 'app';
+
 /** A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`; 1ms to 30d. */
 export type Duration = string;
 
@@ -213,11 +220,19 @@ export interface Listener {
   name: Name;
   /** The address to listen on, `IP:PORT`; port 0 lets the system choose. */
   bind: Bind;
+  /** The app of `door: app`. */
+  app?: Name;
   /**
    * Connections that the system may hold until a shard accepts them.
    * @default 4096
    */
   backlog?: number;
+  /**
+   * `edge`: requests are read by threads of the core. `app`: by the workers of `app`, for trusted networks; the workers answer
+   * what leads to it themselves, and what no route takes leads to it.
+   * @default "edge"
+   */
+  door?: Door;
   /**
    * True to answer `/healthz` and `/readyz` here, before any route.
    * @default false

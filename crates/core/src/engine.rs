@@ -135,7 +135,7 @@ impl Run {
         if let Some(reply) = refused_method(&self.exchange.request) {
             return self.refuse(&reply);
         }
-        let route = snapshot.router.find(listener, &self.exchange.request);
+        let route = snapshot.find(listener, &self.exchange.request);
         self.snapshot = Some(snapshot.clone());
         let Some(route) = route else {
             return self.refuse(&reply::no_route());
@@ -246,18 +246,35 @@ impl Run {
 
     /// Begins a forward that an effect asks for.
     pub fn open_forward(&mut self, id: AskId, upstream: u32) {
+        self.attempts.push((id, Attempt::new(upstream)));
+    }
+
+    /// Sends a forward elsewhere, before anything of it was sent.
+    pub fn redirect(&mut self, id: AskId, to: u32) {
+        self.attempts.retain(|(i, _)| *i != id);
+        self.open_forward(id, to);
+    }
+
+    /// True if neither filters nor pipes and taps want anything of what is still to come.
+    pub fn is_plain(&self) -> bool {
+        let bodies = &self.acts.bodies;
+        let wanted = bodies.wants(Side::Request) || bodies.wants(Side::Response);
+        let heard = |r: &Route| !r.response.is_empty() || !r.trailers.is_empty();
+        !wanted && bodies.request_limit().is_none() && !self.route().is_some_and(heard)
+    }
+
+    /// Step 7 begins: writes into the request's head for whom it is forwarded.
+    pub fn announce(&mut self, id: AskId) {
         if !self.announced {
             self.announced = true;
             forward::announce(&mut self.exchange);
         }
-        let snapshot = self.snapshot.as_ref();
-        let app = snapshot.filter(|s| s.upstreams[upstream as usize].app);
-        if let Some(snapshot) = app.cloned() {
-            let timeout = snapshot.upstreams[upstream as usize].settings.response;
-            let route = &self.route_of(&snapshot).name;
-            forward::introduce(&mut self.exchange, route, timeout);
+        let to = self.snapshot.as_ref().zip(self.upstream(id));
+        let to = to.map(|(s, u)| (s.clone(), &s.upstreams[u as usize]));
+        if let Some((snapshot, app)) = to.filter(|(_, u)| u.app) {
+            let (timeout, route) = (app.settings.response, self.route_of(&snapshot));
+            forward::introduce(&mut self.exchange, &route.name, timeout);
         }
-        self.attempts.push((id, Attempt::new(upstream)));
     }
 
     /// Refuses a request that never reached a route, or in which a bug was caught.

@@ -39,8 +39,10 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Finds a route; what it returns is an index into `routes`.
     pub router: Router,
-    /// In the order of the config.
+    /// In the order of the config; behind them one for each app at whose door it is.
     pub routes: Vec<Route>,
+    /// Where each listener sends what no route takes, by its place.
+    strays: Vec<Option<u32>>,
     /// In the order of the config.
     pub upstreams: Vec<Upstream>,
     /// Where connections of each listener are counted, in the order of the config.
@@ -238,11 +240,26 @@ impl Snapshot {
             .map(|r| r.matcher(&listeners))
             .collect();
         let router = Router::compile(&matches);
-        let routes = config
+        let mut routes: Vec<Route> = config
             .routes
             .iter()
             .enumerate()
             .map(|(i, r)| route(i, r, &index, shared, &mut faults))
+            .collect();
+        let strays = config
+            .listeners
+            .iter()
+            .map(|l| {
+                let at = index.apps.get(l.app.as_ref()?.as_str()).copied()?;
+                let to = |r: &Route| matches!(r.target, Target::One(u) if u == at);
+                let first = config.routes.len();
+                let known = routes[first..].iter().position(to);
+                Some(known.map_or(routes.len(), |k| first + k) as u32).inspect(|r| {
+                    if *r as usize == routes.len() {
+                        routes.push(stray(&upstreams[at as usize], at, shared));
+                    }
+                })
+            })
             .collect();
         let access_log = config
             .access_log
@@ -258,6 +275,7 @@ impl Snapshot {
                 revision,
                 router,
                 routes,
+                strays,
                 upstreams,
                 listener_meters,
                 access_log,
@@ -266,6 +284,13 @@ impl Snapshot {
         } else {
             Err(faults)
         }
+    }
+
+    /// The route of a request on this listener.
+    pub fn find(&self, listener: u32, request: &wire::Head) -> Option<u32> {
+        self.router
+            .find(listener, request)
+            .or_else(|| *self.strays.get(listener as usize)?)
     }
 
     /// The names in force and where each is counted. Names that left the config are not shown any
@@ -356,6 +381,22 @@ fn route(
         keep_escaped_slash: r.keep_escaped_slash,
         meter: shared.routes.of(r.name.as_str(), MAX_METERS),
         filters: built,
+    }
+}
+
+/// What leads from a door to its app where no route does.
+fn stray(app: &Upstream, at: u32, shared: &Shared) -> Route {
+    Route {
+        name: app.name.clone(),
+        filters: Vec::new(),
+        request: Box::default(),
+        response: Box::default(),
+        trailers: Box::default(),
+        done: Box::default(),
+        forwards: None,
+        target: Target::One(at),
+        keep_escaped_slash: false,
+        meter: shared.routes.of(&app.name, MAX_METERS),
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use gateway_core::snapshot::Live;
 
 use crate::chunks::Chunks;
+use crate::guest::Guest;
 use crate::http1::Txn;
 use crate::poll::Event;
 
-/// One descriptor that is watched.
+/// One descriptor that is watched, or a guest, which has none.
 pub(crate) struct Conn {
     fd: Option<OwnedFd>,
     generation: u32,
@@ -41,6 +42,8 @@ pub(crate) struct Client {
     pub requests: u32,
     /// The request on its way.
     pub txn: Option<Box<Txn>>,
+    /// What a client without a socket has instead.
+    pub guest: Option<Box<Guest>>,
 }
 
 /// A connection to an upstream's endpoint.
@@ -77,8 +80,17 @@ impl Conns {
 
     /// Takes a place for `fd`. Its flags say "try": nothing is known of it yet.
     pub fn insert(&mut self, fd: OwnedFd, role: Role) -> u32 {
+        self.place(Some(fd), role)
+    }
+
+    /// Takes a place for a client without a socket.
+    pub fn insert_guest(&mut self, client: Client) -> u32 {
+        self.place(None, Role::Client(client))
+    }
+
+    fn place(&mut self, fd: Option<OwnedFd>, role: Role) -> u32 {
         let conn = |generation| Conn {
-            fd: Some(fd),
+            fd,
             generation,
             readable: false,
             writable: true,
@@ -119,16 +131,17 @@ impl Conns {
     pub fn of_token(&self, token: u64) -> Option<u32> {
         let i = token as u32;
         let conn = self.all.get(i as usize)?;
-        (u64::from(conn.generation) == token >> 32 && conn.fd.is_some()).then_some(i)
+        (u64::from(conn.generation) == token >> 32 && conn.is_used()).then_some(i)
     }
 
     /// All places in use.
     pub fn indices(&self) -> Vec<u32> {
         (0..self.all.len() as u32)
-            .filter(|i| self.all[*i as usize].fd.is_some())
+            .filter(|i| self.all[*i as usize].is_used())
             .collect()
     }
 
+    /// The descriptor; -1 for a guest.
     pub fn fd(&self, i: u32) -> RawFd {
         self.all[i as usize]
             .fd
@@ -141,6 +154,10 @@ impl Conns {
             Some(Role::Client(c)) => Some(c),
             _ => None,
         }
+    }
+
+    pub fn guest(&mut self, i: u32) -> Option<&mut Guest> {
+        self.client(i)?.guest.as_deref_mut()
     }
 
     pub fn up(&mut self, i: u32) -> Option<&mut Up> {
@@ -165,6 +182,10 @@ impl std::ops::IndexMut<u32> for Conns {
 }
 
 impl Conn {
+    fn is_used(&self) -> bool {
+        !matches!(self.role, Role::Free { .. })
+    }
+
     /// Takes note of what became ready.
     pub fn note(&mut self, e: Event) {
         self.readable |= e.readable || e.read_closed || e.closed;

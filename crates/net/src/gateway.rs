@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gateway_core::config::{Config, Fault, Workers};
+use gateway_core::config::{Config, Door, Fault, Workers};
 use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
 use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 
@@ -18,6 +19,7 @@ use crate::listener::Binding;
 use crate::log::{Files, Lines};
 use crate::mailbox::{Mail, Mailbox};
 use crate::poll;
+use crate::reactor::Reactor;
 use crate::shard::Shard;
 
 /// A running gateway. Dropping it ends it at once; [`Gateway::drain`] ends it in good order.
@@ -25,6 +27,8 @@ pub struct Gateway {
     shards: Vec<Handle>,
     shared: Arc<Shared>,
     process: ProcessCounters,
+    /// Shards that other loops turn, and those that were.
+    turned: Mutex<Vec<Turned>>,
     state: Mutex<State>,
     /// The shards own what is open: it ends with the last of them.
     files: Weak<Files>,
@@ -39,10 +43,18 @@ struct Handle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// A shard that another loop turns. Its counters outlive it: the next one counts on.
+struct Turned {
+    mailbox: Weak<Mailbox>,
+    counters: Arc<ShardCounters>,
+}
+
 struct State {
     snapshot: Arc<Snapshot>,
     resolved: Resolved,
-    addresses: Vec<(String, SocketAddr, SocketAddr)>,
+    addresses: Vec<Place>,
+    /// Hold the ports of doors whose sockets are others'.
+    reserved: Vec<(String, OwnedFd)>,
     draining: bool,
 }
 
@@ -141,7 +153,11 @@ impl Gateway {
             Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
         let files = Arc::new(Files::default());
         prepare(&files, &snapshot)?;
-        let (addresses, bindings) = bind(&snapshot.config, &[], count)?;
+        let Bound {
+            addresses,
+            bindings,
+            reserved,
+        } = bind(&snapshot.config, &[], count)?;
         let mut shards = Vec::new();
         for bindings in bindings {
             shards.push(
@@ -157,10 +173,12 @@ impl Gateway {
             snapshot,
             resolved,
             addresses,
+            reserved,
             draining: false,
         });
         Ok(Self {
             shards,
+            turned: Mutex::default(),
             shared,
             process,
             state,
@@ -173,7 +191,7 @@ impl Gateway {
         self.state()
             .addresses
             .iter()
-            .map(|(name, _, at)| (name.clone(), *at))
+            .map(|p| (p.name.clone(), p.at))
             .collect()
     }
 
@@ -213,13 +231,21 @@ impl Gateway {
         let snapshot = Arc::new(snapshot);
         let files = self.files.upgrade().ok_or(StartError::Closing)?;
         prepare(&files, &snapshot)?;
-        let (addresses, bindings) = bind(&snapshot.config, &state.addresses, self.shards.len())?;
-        for (shard, bindings) in self.shards.iter().zip(bindings) {
+        let bound = bind(&snapshot.config, &state.addresses, self.shards.len())?;
+        for (shard, bindings) in self.shards.iter().zip(bound.bindings) {
             shard
                 .mailbox
                 .post(Mail::Publish(snapshot.clone(), bindings));
         }
-        state.addresses = addresses;
+        self.tell_turned(|| Mail::Publish(snapshot.clone(), Vec::new()));
+        let doors = snapshot.config.listeners.iter();
+        let doors: Vec<_> = doors.filter(|l| l.door == Door::App).collect();
+        let moved = |name: &str| bound.reserved.iter().any(|(n, _)| n == name);
+        state.reserved.retain(|(name, _)| {
+            doors.iter().any(|l| l.name.as_str() == name.as_str()) && !moved(name)
+        });
+        state.reserved.extend(bound.reserved);
+        state.addresses = bound.addresses;
         state.snapshot = snapshot;
         state.resolved = resolved;
         self.process.revision.store(revision, Relaxed);
@@ -271,11 +297,75 @@ impl Gateway {
                 .mailbox
                 .post(Mail::Publish(state.snapshot.clone(), Vec::new()));
         }
+        self.tell_turned(|| Mail::Publish(state.snapshot.clone(), Vec::new()));
+    }
+
+    /// A shard for the calling thread to turn.
+    ///
+    /// # Errors
+    /// [`StartError::Closing`], and the system's when it has no descriptor left.
+    pub fn reactor(self: &Arc<Self>) -> Result<Reactor, StartError> {
+        let state = self.state();
+        let files = self.files.upgrade().filter(|_| !state.draining);
+        let files = files.ok_or(StartError::Closing)?;
+        let mailbox = Arc::new(Mailbox::new().map_err(StartError::System)?);
+        let mut turned = lock(&self.turned);
+        let free = turned.iter().position(|t| t.mailbox.strong_count() == 0);
+        let at = free.unwrap_or(turned.len());
+        if free.is_none() {
+            turned.push(Turned {
+                mailbox: Weak::new(),
+                counters: Arc::default(),
+            });
+        }
+        turned[at].mailbox = Arc::downgrade(&mailbox);
+        let counters = turned[at].counters.clone();
+        let lines = Lines::new(files);
+        let mut shard = Shard::new(mailbox.clone(), state.snapshot.clone(), counters, lines)
+            .map_err(StartError::System)?;
+        let _none_yet = shard.lines.configure(&state.snapshot);
+        shard.know_listeners(&state.snapshot);
+        self.introduce(&turned);
+        Ok(Reactor::new(shard, Arc::downgrade(self), mailbox))
+    }
+
+    /// A turned shard has ended.
+    pub(crate) fn left(&self, mailbox: &Arc<Mailbox>) {
+        let mut turned = lock(&self.turned);
+        for t in turned.iter_mut() {
+            if std::ptr::eq(t.mailbox.as_ptr(), Arc::as_ptr(mailbox)) {
+                t.mailbox = Weak::new();
+            }
+        }
+        self.introduce(&turned);
+    }
+
+    fn introduce(&self, turned: &[Turned]) {
+        let turned = turned.iter().filter_map(|t| t.mailbox.upgrade());
+        let all: Vec<_> = self
+            .shards
+            .iter()
+            .map(|s| s.mailbox.clone())
+            .chain(turned)
+            .collect();
+        Mailbox::join(&all);
+    }
+
+    fn tell_turned(&self, mail: impl Fn() -> Mail) {
+        for one in lock(&self.turned)
+            .iter()
+            .filter_map(|t| t.mailbox.upgrade())
+        {
+            one.post(mail());
+        }
     }
 
     /// All counters, as JSON; see [`metrics::render`].
     pub fn metrics_json(&self) -> String {
-        let counters: Vec<_> = self.shards.iter().map(|s| s.counters.clone()).collect();
+        let turned = lock(&self.turned);
+        let turned: Vec<_> = turned.iter().map(|t| t.counters.clone()).collect();
+        let counters = self.shards.iter().map(|s| s.counters.clone());
+        let counters: Vec<_> = counters.chain(turned).collect();
         let meters = self.state().snapshot.meters();
         metrics::render(&counters, &self.process, &meters)
     }
@@ -312,6 +402,7 @@ impl Gateway {
         for shard in &self.shards {
             shard.mailbox.post(Mail::Drain(by));
         }
+        self.tell_turned(|| Mail::Drain(by));
         self.join();
         poll::monotonic() < by
     }
@@ -322,6 +413,7 @@ impl Gateway {
         for shard in &self.shards {
             shard.mailbox.post(Mail::Stop);
         }
+        self.tell_turned(|| Mail::Stop);
         self.join();
     }
 
@@ -392,22 +484,46 @@ fn spawn(
     })
 }
 
-type Bound = (Vec<(String, SocketAddr, SocketAddr)>, Vec<Vec<Binding>>);
+fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-/// Sockets for the listeners that are new or moved, one each for every shard. `had` lists name,
-/// wished and real address of those that stand.
-fn bind(
-    config: &Config,
-    had: &[(String, SocketAddr, SocketAddr)],
-    shards: usize,
-) -> Result<Bound, StartError> {
+struct Bound {
+    addresses: Vec<Place>,
+    /// New sockets, for each shard.
+    bindings: Vec<Vec<Binding>>,
+    /// New sockets that only hold a port.
+    reserved: Vec<(String, OwnedFd)>,
+}
+
+/// Where a listener is.
+struct Place {
+    name: String,
+    wish: SocketAddr,
+    at: SocketAddr,
+    door: Door,
+}
+
+/// Sockets for the listeners that are new or moved, one each for every shard. `had` lists those that
+/// stand.
+fn bind(config: &Config, had: &[Place], shards: usize) -> Result<Bound, StartError> {
     let mut addresses = Vec::new();
     let mut bindings: Vec<Vec<Binding>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut reserved = Vec::new();
     for l in &config.listeners {
         let wish = l.bind.address();
         let name = l.name.as_str().to_owned();
-        if let Some((_, _, at)) = had.iter().find(|(n, w, _)| *n == name && *w == wish) {
-            addresses.push((name, wish, *at));
+        let door = l.door;
+        let place = |at| Place {
+            name: name.clone(),
+            wish,
+            at,
+            door,
+        };
+        let same = |p: &&Place| p.name == name && p.wish == wish;
+        let stood = had.iter().find(same);
+        if let Some(p) = stood.filter(|p| p.door == door) {
+            addresses.push(place(p.at));
             continue;
         }
         let failed = |source| StartError::Bind {
@@ -416,11 +532,18 @@ fn bind(
             source,
         };
         // Our own listeners share their port; another program's must not be joined unawares.
-        let ours = had.iter().any(|(_, _, at)| *at == wish);
+        let ours = had.iter().any(|p| p.at == wish);
         if !ours && poll::taken(wish) {
             return Err(failed(io::Error::from(io::ErrorKind::AddrInUse)));
         }
-        let mut at = wish;
+        if l.door == Door::App {
+            let fd = poll::reserve(stood.map_or(wish, |p| p.at)).map_err(failed)?;
+            let at = poll::local_address(&fd).map_err(failed)?;
+            reserved.push((name.clone(), fd));
+            addresses.push(place(at));
+            continue;
+        }
+        let mut at = stood.map_or(wish, |p| p.at);
         for bindings in &mut bindings {
             let fd = poll::listen(at, l.backlog.get() as i32).map_err(failed)?;
             at = poll::local_address(&fd).map_err(failed)?;
@@ -429,9 +552,13 @@ fn bind(
                 fd,
             });
         }
-        addresses.push((name, wish, at));
+        addresses.push(place(at));
     }
-    Ok((addresses, bindings))
+    Ok(Bound {
+        addresses,
+        bindings,
+        reserved,
+    })
 }
 
 fn prepare(files: &Files, snapshot: &Snapshot) -> Result<(), StartError> {

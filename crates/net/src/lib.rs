@@ -15,16 +15,21 @@ mod chunks;
 mod conns;
 mod faults;
 mod gateway;
+mod guest;
 mod http1;
 mod listener;
 mod log;
 mod mailbox;
 mod meter;
+pub mod outbox;
 #[allow(unsafe_code, reason = "the calls of the operating system")]
 mod poll;
 mod pools;
+mod reactor;
 mod shard;
 mod timers;
 
 pub use gateway::{workers, Gateway, Sockets, StartError};
+pub use guest::{Answered, Arrival, Local};
 pub use poll::counts;
+pub use reactor::Reactor;

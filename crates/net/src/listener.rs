@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use gateway_core::config::{Cidr, Config};
+use gateway_core::config::{self, Cidr, Config, Door};
 use gateway_core::reply::{Body, Reply};
 use gateway_core::snapshot::Snapshot;
 use wire::{Head, Limits};
@@ -46,11 +46,10 @@ impl Shard {
     pub(crate) fn listen(&mut self, snapshot: &Snapshot, bindings: Vec<Binding>) {
         let config = &snapshot.config;
         for l in 0..self.listeners.len() {
-            let Some(index) = config
-                .listeners
-                .iter()
-                .position(|c| c.name.as_str() == self.listeners[l].name)
-            else {
+            let name = self.listeners[l].name.as_str();
+            let mine = |c: &config::Listener| self.doors || c.door == Door::Edge;
+            let same = |c: &config::Listener| c.name.as_str() == name && mine(c);
+            let Some(index) = config.listeners.iter().position(same) else {
                 self.retire(l);
                 continue;
             };
@@ -60,6 +59,18 @@ impl Shard {
             } else if !self.listeners[l].retired {
                 configure(&mut self.listeners[l], config, index);
                 self.listeners[l].meter = snapshot.listener_meters[index];
+            }
+        }
+        for (index, l) in config.listeners.iter().enumerate().filter(|_| self.doors) {
+            let name = l.name.as_str();
+            if !self.listeners.iter().any(|l| !l.retired && l.name == name) {
+                let mut listener = Listener::new(name.to_owned(), None);
+                listener.meter = snapshot.listener_meters[index];
+                configure(&mut listener, config, index);
+                match self.listeners.iter().position(|l| l.retired) {
+                    Some(at) => self.listeners[at] = listener,
+                    None => self.listeners.push(listener),
+                }
             }
         }
         for b in bindings {
@@ -83,7 +94,7 @@ impl Shard {
                 self.conns.remove(i);
                 continue;
             }
-            let mut listener = Listener::new(b.name, i);
+            let mut listener = Listener::new(b.name, Some(i));
             listener.meter = snapshot.listener_meters[index];
             configure(&mut listener, config, index);
             match place {
@@ -147,6 +158,7 @@ impl Shard {
                         listener: slot,
                         requests: 0,
                         txn: None,
+                        guest: None,
                     };
                     let i = self.conns.insert(fd, Role::Client(client));
                     if self
@@ -208,11 +220,11 @@ impl Shard {
 }
 
 impl Listener {
-    fn new(name: String, socket: u32) -> Self {
+    fn new(name: String, socket: Option<u32>) -> Self {
         Self {
             name,
             index: 0,
-            socket: Some(socket),
+            socket,
             retired: false,
             meter: 0,
             open: 0,

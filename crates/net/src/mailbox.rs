@@ -1,6 +1,6 @@
 //! How other threads speak to a shard: a bounded queue and a descriptor that wakes it.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use gateway_core::snapshot::Snapshot;
 
@@ -25,7 +25,7 @@ pub(crate) enum Mail {
 pub(crate) struct Mailbox {
     pub wake: Wake,
     mail: Mutex<Vec<Mail>>,
-    others: OnceLock<Vec<Weak<Mailbox>>>,
+    others: Mutex<Vec<Weak<Mailbox>>>,
 }
 
 impl Mailbox {
@@ -35,7 +35,7 @@ impl Mailbox {
         Ok(Self {
             wake: Wake::new()?,
             mail: Mutex::default(),
-            others: OnceLock::new(),
+            others: Mutex::default(),
         })
     }
 
@@ -47,7 +47,7 @@ impl Mailbox {
                 .filter(|o| !Arc::ptr_eq(o, one))
                 .map(Arc::downgrade)
                 .collect();
-            let _once = one.others.set(others);
+            *one.others.lock().unwrap_or_else(PoisonError::into_inner) = others;
         }
     }
 
@@ -70,13 +70,8 @@ impl Mailbox {
 
     /// Tells the other shards which keys were woken.
     pub fn tell_others(&self, keys: &[u64]) {
-        for other in self
-            .others
-            .get()
-            .into_iter()
-            .flatten()
-            .filter_map(Weak::upgrade)
-        {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        for other in others.iter().filter_map(Weak::upgrade) {
             other.post(Mail::Woken(keys.to_vec()));
         }
     }

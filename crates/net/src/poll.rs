@@ -42,6 +42,11 @@ impl Poll {
         })
     }
 
+    /// Readable when there are events.
+    pub fn fd(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
     /// Registers a descriptor, once for its whole life; closing it ends the registration.
     ///
     /// # Errors
@@ -239,6 +244,17 @@ pub(crate) fn accept(listener: RawFd) -> Accepted {
 /// # Errors
 /// The system's: the address is taken, not ours, or not permitted.
 pub(crate) fn listen(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
+    let fd = reserve(address)?;
+    // SAFETY: no pointer is passed.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
+    Ok(fd)
+}
+
+/// A socket bound to an address that others of this user may share; it takes nothing in.
+///
+/// # Errors
+/// The system's, when the address cannot be had.
+pub(crate) fn reserve(address: SocketAddr) -> io::Result<OwnedFd> {
     let fd = socket(family(&address), true)?;
     option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     option(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
@@ -253,11 +269,8 @@ pub(crate) fn listen(address: SocketAddr, backlog: i32) -> io::Result<OwnedFd> {
         option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUF, buffers)?;
     }
     let (storage, len) = to_sockaddr(&address);
-    // SAFETY: the storage outlives the calls and is as long as said.
-    unsafe {
-        check(libc::bind(fd.as_raw_fd(), (&raw const storage).cast(), len))?;
-        check(libc::listen(fd.as_raw_fd(), backlog))?;
-    }
+    // SAFETY: the storage outlives the call and is as long as said.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const storage).cast(), len) })?;
     Ok(fd)
 }
 

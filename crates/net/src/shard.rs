@@ -15,10 +15,12 @@ use gateway_core::metrics::{bump, ShardCounters};
 use gateway_core::snapshot::Snapshot;
 
 use crate::conns::{Conns, Role, Up, NONE};
+use crate::guest::Guest;
 use crate::http1::{Next, Txn};
 use crate::listener::{Binding, Listener};
 use crate::log::Lines;
 use crate::mailbox::{Mail, Mailbox};
+use crate::outbox::Outbox;
 use crate::poll::{self, Poll};
 use crate::pools::Pools;
 use crate::timers::Wheel;
@@ -65,8 +67,14 @@ pub(crate) struct Shard {
         reason = "a connection holds its transaction by the same box"
     )]
     free: Vec<Box<Txn>>,
+    /// What guests' owner has not taken.
+    pub outbox: Outbox,
+    #[allow(clippy::vec_box, reason = "a client holds its guest by the same box")]
+    pub spare_guests: Vec<Box<Guest>>,
     queue: Vec<u64>,
     expired: Vec<u32>,
+    /// It has guests only, which may come by any listener.
+    pub doors: bool,
     /// Closing down: by when.
     drain_by: Option<u64>,
     stop: bool,
@@ -106,8 +114,11 @@ impl Shard {
             woken: Vec::new(),
             waiting: HashMap::new(),
             free: Vec::new(),
+            outbox: Outbox::default(),
+            spare_guests: Vec::new(),
             queue: Vec::new(),
             expired: Vec::new(),
+            doors: false,
             drain_by: None,
             stop: false,
         };
@@ -118,8 +129,14 @@ impl Shard {
     /// Runs until it is told to stop, or has drained.
     pub fn run(&mut self) {
         while !self.stop {
-            self.tick();
+            let timeout = self.patience();
+            self.tick(timeout);
         }
+        self.end();
+    }
+
+    /// Ends what is left.
+    pub fn end(&mut self) {
         for i in self.conns.indices() {
             if matches!(self.conns[i].role, Role::Client(_)) {
                 self.guarded(i, Self::cut);
@@ -139,12 +156,22 @@ impl Shard {
         self.close_client(i, t);
     }
 
-    fn tick(&mut self) {
-        let timeout = if self.queue.is_empty() {
+    /// How long the thread may sleep, milliseconds; -1: until something happens.
+    pub fn patience(&self) -> i32 {
+        if self.queue.is_empty() {
             self.sleep()
         } else {
             0
-        };
+        }
+    }
+
+    /// True once it is to turn no more.
+    pub fn stopped(&self) -> bool {
+        self.stop
+    }
+
+    /// One turn: waits for at most `timeout` milliseconds, and does what is to be done.
+    pub fn tick(&mut self, timeout: i32) {
         let n = self.poll.wait(timeout);
         self.read_clock();
         for pass in [Pass::Upstreams, Pass::Others] {
@@ -161,6 +188,11 @@ impl Shard {
                 self.guarded(i, Self::event);
             }
         }
+        self.settle();
+    }
+
+    /// What follows the events of a turn: those that wait for their share, deadlines, and words to other threads.
+    pub fn settle(&mut self) {
         for token in std::mem::take(&mut self.queue) {
             if let Some(i) = self.conns.of_token(token) {
                 self.conns[i].queued = false;
@@ -226,7 +258,7 @@ impl Shard {
 
     /// Runs one step; a bug in it ends one connection, not the thread. A bug in a request is caught
     /// closer by, in [`Shard::step`]: this is for all the rest.
-    fn guarded(&mut self, i: u32, step: fn(&mut Self, u32)) {
+    pub fn guarded(&mut self, i: u32, step: fn(&mut Self, u32)) {
         if catch_unwind(AssertUnwindSafe(|| step(self, i))).is_ok() {
             return;
         }
@@ -260,7 +292,7 @@ impl Shard {
         self.close_client(client, None);
     }
 
-    fn read_clock(&mut self) {
+    pub fn read_clock(&mut self) {
         self.now = poll::monotonic();
         // The two clocks drift apart slowly; a step of the wall clock shows within a second.
         let unix = (self.now + self.offset) / 1_000_000_000;
@@ -336,6 +368,12 @@ impl Shard {
         self.conns.remove(i);
     }
 
+    /// The names of all listeners of a config for guests, which come without sockets.
+    pub fn know_listeners(&mut self, snapshot: &Snapshot) {
+        self.doors = true;
+        self.listen(snapshot, Vec::new());
+    }
+
     pub fn listener_of(&mut self, i: u32) -> &Listener {
         let slot = self.conns.client(i).map_or(0, |c| c.listener);
         &self.listeners[usize::from(slot)]
@@ -372,6 +410,24 @@ impl Shard {
     /// Wakes all that wait for `key`, here now and on other threads at the end of the tick.
     pub fn wake_key(&mut self, key: u64) {
         self.woken.push(key);
+    }
+
+    /// Outside of a turn: what must not wait for the next.
+    pub fn settle_soon(&mut self) {
+        if !self.woken.is_empty() {
+            self.tell_woken();
+        }
+    }
+
+    /// The config that a request runs under.
+    pub fn snapshot_of(&mut self, i: u32) -> Option<InForce> {
+        self.conns
+            .client(i)?
+            .txn
+            .as_deref()?
+            .run
+            .snapshot()
+            .cloned()
     }
 
     fn tell_woken(&mut self) {

@@ -18,6 +18,8 @@ use crate::filters::{self, Build};
 use crate::route::pattern::Path;
 use crate::route::MAX_LISTENERS;
 
+mod door;
+
 /// The lists of a config as far as they could be read.
 pub(super) struct Read<'a> {
     pub(super) listeners: Vec<Item<'a, Listener>>,
@@ -69,6 +71,9 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
     }
     for item in &read.apps {
         app(item, faults);
+    }
+    for item in &read.listeners {
+        door::check(item, &apps, faults);
     }
     let goals = Goals { upstreams, apps };
     for item in &read.routes {

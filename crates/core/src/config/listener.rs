@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 use super::text::{Bind, Name, Whole};
 use super::units::{Cidr, Duration, Size};
 
+/// What reads the requests of a listener. Either way the core decides about them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    /// Threads of the core; for the open internet.
+    #[default]
+    Edge,
+    /// The workers of an app, by uWebSockets.js; for trusted networks.
+    App,
+}
+
 /// A socket that clients connect to; it speaks HTTP/1.1.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +25,13 @@ pub struct Listener {
     pub name: Name,
     /// The address to listen on, `IP:PORT`; port 0 lets the system choose.
     pub bind: Bind,
+    /// `edge`: requests are read by threads of the core. `app`: by the workers of `app`, for trusted networks; the workers answer
+    /// what leads to it themselves, and what no route takes leads to it.
+    #[serde(default)]
+    pub door: Door,
+    /// The app of `door: app`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<Name>,
     /// True to answer `/healthz` and `/readyz` here, before any route.
     #[serde(default)]
     pub health: bool,

@@ -38,7 +38,7 @@ pub use self::access_log::{AccessLog, Format, Sink};
 pub use self::app::App;
 pub use self::cidr::Cidr;
 pub use self::fault::{Fault, Why};
-pub use self::listener::{Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol};
+pub use self::listener::{Door, Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 pub use self::object::object;
 pub use self::parse::{parse, MAX_TEXT};
 pub use self::route::{EscapedSlash, RawFilter, Route, Share, To};

@@ -140,6 +140,9 @@ impl Gateway {
                 None
             }
         };
+        if let Some(Step::Forward(id)) = step {
+            self.run.announce(id);
+        }
         let mut told = match step {
             Some(Step::Forward(ROUTE_FORWARD)) => "Forward".to_owned(),
             Some(Step::Forward(AskId(id))) => format!("Forward {id}"),
@@ -160,6 +163,7 @@ impl Gateway {
                 Effect::Start { id, ask, join } => {
                     if let gateway_core::filter::Ask::Forward { upstream } = ask {
                         self.run.open_forward(id, upstream);
+                        self.run.announce(id);
                     }
                     let detached = if join == gateway_core::filter::Join::Detached {
                         " detached"

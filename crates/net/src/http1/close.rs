@@ -19,6 +19,9 @@ impl Shard {
     /// The response's last byte is made. What follows on the connection is decided here.
     pub(super) fn finish(&mut self, i: u32, t: &mut Txn, complete: bool) -> Next {
         self.done(i, t, complete);
+        if self.conns.fd(i) < 0 {
+            return self.end_guest(i, t);
+        }
         let rest = !t.request.reader.is_done();
         if t.flags.close {
             return self.close_gently(i, t);
@@ -50,7 +53,7 @@ impl Shard {
     }
 
     /// Step 11, once a request.
-    pub(super) fn done(&mut self, i: u32, t: &mut Txn, complete: bool) {
+    pub(crate) fn done(&mut self, i: u32, t: &mut Txn, complete: bool) {
         if !t.flags.begun {
             return;
         }
@@ -140,7 +143,7 @@ impl Shard {
     }
 
     /// The client must move within the stall timeout.
-    pub(super) fn stall_timer(&mut self, i: u32, t: &Txn) {
+    pub(crate) fn stall_timer(&mut self, i: u32, t: &Txn) {
         if t.stage == Stage::Head && t.out.is_empty() {
             return;
         }
@@ -185,6 +188,11 @@ impl Shard {
             Stage::Asking => self.body_late(i, t),
             Stage::Awaiting if !t.flags.responding && !t.request.done => self.body_late(i, t),
             Stage::Connecting | Stage::Awaiting => Next::Wait,
+            Stage::Local => {
+                let key = self.key(i);
+                self.outbox.say(key, crate::outbox::said::LATE);
+                self.forward_failed(i, t, gateway_core::forward::Failure::ResponseTimeout)
+            }
             Stage::Responding => Next::Reset,
             _ => Next::Close,
         }
@@ -222,6 +230,10 @@ impl Shard {
             let _as_far_as_it_goes = self.flush(i, t);
             return Next::Reset;
         }
+        if self.conns.fd(i) < 0 {
+            t.flags.close = true;
+            return self.guest_fault(i, t);
+        }
         t.out.append(INTERNAL);
         t.request.reader = Reader::UntilClose;
         self.close_gently(i, t)
@@ -236,6 +248,10 @@ impl Shard {
             t.input.clear();
             t.out.clear();
             self.recycle(t);
+        }
+        if self.conns.fd(i) < 0 && self.leave(i) {
+            self.remove(i);
+            return;
         }
         let slot = self.conns.client(i).map(|c| c.listener);
         self.remove(i);

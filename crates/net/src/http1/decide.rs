@@ -15,7 +15,7 @@ use crate::shard::{env, Shard};
 
 impl Shard {
     /// Takes a request as far as it goes without waiting.
-    pub(super) fn apply(&mut self, i: u32, t: &mut Txn, mut step: Step) -> Next {
+    pub(crate) fn apply(&mut self, i: u32, t: &mut Txn, mut step: Step) -> Next {
         loop {
             if t.run.has_effects() {
                 if let Some(then) = self.effects(i, t) {
@@ -34,6 +34,12 @@ impl Shard {
                 }
                 Step::Forward(id) => {
                     t.forward = id;
+                    if self.conns.fd(i) < 0 {
+                        if let Some(next) = self.begin_local(i, t, id) {
+                            return next;
+                        }
+                    }
+                    t.run.announce(id);
                     let choice = t.run.choose(&mut env!(self), id);
                     match self.connect(i, t, choice) {
                         Ok(()) => return Next::Again,
@@ -47,7 +53,7 @@ impl Shard {
     }
 
     /// Replies without the engine: to a request that has no route, or never got so far.
-    pub(super) fn reply(&mut self, i: u32, t: &mut Txn, reply: &Reply) -> Next {
+    pub(crate) fn reply(&mut self, i: u32, t: &mut Txn, reply: &Reply) -> Next {
         let step = t.run.refuse(reply);
         self.apply(i, t, step)
     }
@@ -246,15 +252,19 @@ impl Shard {
         } else {
             Connection::KeepAlive
         };
-        wire::http1::write_response(
-            head,
-            version,
-            framing,
-            declared,
-            connection,
-            &self.date,
-            t.out.vec(),
-        );
+        if self.conns.fd(i) < 0 {
+            self.guest_head(i, t, framing, declared);
+        } else {
+            wire::http1::write_response(
+                head,
+                version,
+                framing,
+                declared,
+                connection,
+                &self.date,
+                t.out.vec(),
+            );
+        }
         if framing != Framing::None {
             t.out.append(&t.run.reply_body);
             t.response.written = len;

@@ -64,7 +64,7 @@ impl Shard {
         }
     }
 
-    fn drive_on(&mut self, i: u32, t: &mut Txn) -> Next {
+    pub(crate) fn drive_on(&mut self, i: u32, t: &mut Txn) -> Next {
         let mut requests = 0;
         loop {
             let before = t.stage;
@@ -86,6 +86,7 @@ impl Shard {
         match t.stage {
             Stage::Proxy => self.read_proxy_header(i, t),
             Stage::Head => self.read_head(i, t),
+            Stage::Lingering if self.conns.fd(i) < 0 => self.end_guest(i, t),
             Stage::Lingering | Stage::Draining => self.throw_away(i, t),
             Stage::Tunnel => self.tunnel(i, t),
             stage => {
@@ -96,6 +97,7 @@ impl Shard {
                 match stage {
                     Stage::Asking => self.collect_body(i, t),
                     Stage::Connecting => Next::Wait,
+                    Stage::Local => self.local(i, t),
                     Stage::Awaiting => match self.send_request(i, t) {
                         Next::Wait => self.read_response_head(i, t),
                         next => next,
@@ -143,6 +145,9 @@ impl Shard {
 
     /// Sends what waits for the client. True if all went out.
     pub(super) fn flush(&mut self, i: u32, t: &mut Txn) -> Result<bool, Next> {
+        if self.conns.fd(i) < 0 {
+            return self.flush_guest(i, t);
+        }
         while !t.out.is_empty() {
             if !self.conns[i].writable {
                 if !self.wheel.is_set(i) {
@@ -170,11 +175,15 @@ impl Shard {
     }
 
     /// Receives from the client into the thread's scratch. The bytes are `self.scratch[..n]`.
-    pub(super) fn receive(&mut self, i: u32) -> Moved {
+    pub(crate) fn receive(&mut self, i: u32) -> Moved {
         if !self.conns[i].readable {
             return Moved::Blocked;
         }
-        let moved = poll::recv(self.conns.fd(i), &mut self.scratch);
+        let fd = self.conns.fd(i);
+        if fd < 0 {
+            return self.receive_guest(i);
+        }
+        let moved = poll::recv(fd, &mut self.scratch);
         match moved {
             Moved::Some(n) => {
                 let of = self.scratch.len();

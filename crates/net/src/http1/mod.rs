@@ -17,8 +17,10 @@ mod tunnel;
 mod txn;
 mod upstream;
 
+pub(crate) use body::Reader;
 pub(crate) use drive::Next;
 pub(crate) use txn::{Stage, Txn};
+pub(crate) use upstream::settings;
 
 #[cfg(doc)]
 use crate::shard::Shard;

@@ -103,7 +103,9 @@ impl Shard {
                     return self.forward_failed(i, t, Failure::BadResponse);
                 }
                 t.flags.continued |= status == 100;
-                if t.run.exchange.request.version() == Version::Http11 {
+                // A guest's owner has no word for it.
+                let told = self.conns.fd(i) >= 0;
+                if told && t.run.exchange.request.version() == Version::Http11 {
                     let head = &t.run.exchange.response;
                     wire::http1::write_response(
                         head,
@@ -169,7 +171,11 @@ impl Shard {
         // A client that waits for a 100 may still send its body or not: what follows could be either.
         let unsure = t.info.expect_continue && !t.flags.continued && !t.request.reader.is_done();
         t.flags.close |= t.flags.until_close || unsure || self.draining();
-        t.response.writer = writer;
+        let guest = self.conns.fd(i) < 0;
+        t.response.writer = match writer {
+            Writer::Chunked if guest => Writer::Plain,
+            writer => writer,
+        };
         t.flags.trailers = t.info.te_trailers;
         let declared = if changed { None } else { t.rsp.declared_length };
         let connection = if t.flags.close {
@@ -178,21 +184,27 @@ impl Shard {
             Connection::KeepAlive
         };
         t.head_at = t.out.len();
-        wire::http1::write_response(
-            head,
-            version,
-            framing,
-            declared,
-            connection,
-            &self.date,
-            t.out.vec(),
-        );
+        if guest {
+            self.guest_head(i, t, framing, declared);
+        } else {
+            wire::http1::write_response(
+                head,
+                version,
+                framing,
+                declared,
+                connection,
+                &self.date,
+                t.out.vec(),
+            );
+        }
         t.flags.responding = true;
         t.flags.unsent = true;
         t.stage = Stage::Responding;
         faults::panic_if(t, b"response");
-        let stall = settings(t).stall;
-        self.wheel.set(t.up, self.now + stall);
+        if t.up != NONE {
+            let stall = settings(t).stall;
+            self.wheel.set(t.up, self.now + stall);
+        }
         let (from, to) = std::mem::take(&mut t.up_rest);
         if to > from {
             return self.pass_response(i, t, from, to);

@@ -12,6 +12,7 @@ use super::txn::Txn;
 use super::upstream::settings;
 use crate::conns::NONE;
 use crate::faults;
+use crate::guest::local_end;
 use crate::meter::Count as _;
 use crate::meter::Upstream as Count;
 use crate::poll::{self, Moved};
@@ -96,7 +97,7 @@ impl Shard {
     }
 
     /// The request's body cannot go on.
-    pub(super) fn request_cut(&mut self, i: u32, t: &mut Txn, cut: Cut) -> Next {
+    pub(crate) fn request_cut(&mut self, i: u32, t: &mut Txn, cut: Cut) -> Next {
         self.drop_upstream(t);
         t.flags.close = true;
         if t.flags.responding {
@@ -174,7 +175,9 @@ impl Shard {
                 Ok(true) => {}
                 Ok(false) => {
                     // The client's turn: the upstream is not read from, so it owes nothing.
-                    self.wheel.clear(t.up);
+                    if t.up != NONE {
+                        self.wheel.clear(t.up);
+                    }
                     return Next::Wait;
                 }
                 Err(next) => return next,
@@ -184,6 +187,13 @@ impl Shard {
             }
             if received {
                 return Next::Later;
+            }
+            if t.up == NONE {
+                match local_end(t) {
+                    Some(true) => continue,
+                    Some(false) => return self.response_cut(i, t, Failure::BadResponse),
+                    None => return Next::Wait,
+                }
             }
             let n = match self.receive_up(t.up) {
                 Moved::Some(n) => n,
@@ -213,7 +223,8 @@ impl Shard {
         let plain = t
             .response
             .plain(Side::Response, bodies, &self.scratch[from..to]);
-        let Some(n) = plain.filter(|n| t.out.len() + n > JOINED) else {
+        let large = plain.filter(|n| t.out.len() + n > JOINED && self.conns.fd(i) >= 0);
+        let Some(n) = large else {
             let bodies = &mut t.run.acts.bodies;
             return match t.response.relay(
                 Side::Response,

@@ -88,6 +88,10 @@ pub(crate) struct Flags {
     pub client_ended: bool,
     /// The upstream has finished sending into the tunnel.
     pub up_ended: bool,
+    /// The response is the answer of a guest's owner.
+    pub local: bool,
+    /// All of it has been handed over.
+    pub local_ended: bool,
 }
 
 /// Where a request stands.
@@ -104,6 +108,8 @@ pub(crate) enum Stage {
     Connecting,
     /// The upstream has, or is being given, the request.
     Awaiting,
+    /// The owner of a guest answers.
+    Local,
     /// The response is on its way to the client.
     Responding,
     /// Bytes go both ways as they are.

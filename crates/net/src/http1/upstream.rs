@@ -171,7 +171,7 @@ impl Shard {
     }
 
     /// No response will come from this forward.
-    pub(super) fn forward_failed(&mut self, i: u32, t: &mut Txn, failure: Failure) -> Next {
+    pub(crate) fn forward_failed(&mut self, i: u32, t: &mut Txn, failure: Failure) -> Next {
         self.count_upstream(t, Count::Failed(failure));
         self.drop_upstream(t);
         t.stage = Stage::Asking;
@@ -334,7 +334,7 @@ fn chosen(t: &Txn, e: u32) -> Option<(&std::sync::Arc<Live>, UpstreamSettings)> 
     Some((&upstream.endpoints.get(e as usize)?.live, upstream.settings))
 }
 
-pub(super) fn settings(t: &Txn) -> UpstreamSettings {
+pub(crate) fn settings(t: &Txn) -> UpstreamSettings {
     let found = t.run.snapshot().zip(t.run.upstream(t.forward));
     found
         .map(|(s, u)| s.upstreams[u as usize].settings)

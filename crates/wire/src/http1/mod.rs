@@ -21,7 +21,9 @@ pub use refusal::Refusal;
 pub use request::{parse_request, take_request, RequestInfo};
 pub use response::{parse_response, take_response, ResponseInfo};
 pub use scan::{Limits, Scan};
-pub use write::{chunk_head, write_request, write_response, write_trailers, Connection};
+pub use write::{
+    chunk_head, write_request, write_response, write_response_block, write_trailers, Connection,
+};
 
 /// How the end of a message's body is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

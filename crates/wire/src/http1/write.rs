@@ -108,6 +108,28 @@ pub fn write_response(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends the status, the reason and the fields of a response, for a server that writes the rest itself:
+/// `200 OK`, and each field on a line of its own, without the last line's end. Date is left out.
+pub fn write_response_block(head: &Head, out: &mut Vec<u8>) {
+    let status = head.status();
+    let reason = head.reason();
+    out.reserve(head.bytes.len() + reason.len() + ROOM);
+    out.extend_from_slice(&[
+        b'0' + (status / 100 % 10) as u8,
+        b'0' + (status / 10 % 10) as u8,
+        b'0' + (status % 10) as u8,
+        b' ',
+    ]);
+    out.extend_from_slice(reason);
+    for field in head.fields.iter().filter(|f| !f.gone) {
+        let line = &head.bytes[field.name.start as usize..field.value.end()];
+        if !line[..line.len().min(5)].eq_ignore_ascii_case(b"date:") {
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(line);
+        }
+    }
+}
+
 /// The line before `len` bytes of chunk data. `len` is not 0: that would end the body. The data is
 /// followed by CR LF.
 pub fn chunk_head(len: usize, buf: &mut [u8; 18]) -> &[u8] {
@@ -192,6 +214,19 @@ mod tests {
     use super::*;
 
     const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+    #[test]
+    fn a_block_is_a_head_without_what_the_server_says_itself() {
+        let mut head = Head::new();
+        head.start_response(404);
+        for (name, value) in [("Date", "x"), ("A", "1"), ("B", ""), ("Dates", "2")] {
+            head.add(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        head.remove(b"b");
+        let mut out = Vec::new();
+        write_response_block(&head, &mut out);
+        assert_eq!(out, b"404 Not Found\r\nA: 1\r\nDates: 2");
+    }
 
     fn request(framing: Framing, upgrade: Option<&[u8]>, te: bool) -> String {
         let mut head = Head::new();

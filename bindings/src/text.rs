@@ -1,0 +1,103 @@
+//! A message's head between JavaScript and the core: bytes, however they are written there.
+
+use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, TypeName, Uint8Array, ValidateNapiValue};
+use napi::{sys, ValueType};
+
+/// From JavaScript a string, as UTF-8, or bytes as they are; to JavaScript a string of Latin-1.
+pub struct Text {
+    bytes: Vec<u8>,
+    /// It was a string.
+    decoded: bool,
+}
+
+impl Text {
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            decoded: false,
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// True for a string with U+FFFD: what stood there was no UTF-8, so the bytes are lost.
+    pub fn is_unsure(&self) -> bool {
+        self.decoded
+            && !self.bytes.is_ascii()
+            && self.bytes.windows(3).any(|w| w == "\u{fffd}".as_bytes())
+    }
+}
+
+impl TypeName for Text {
+    fn type_name() -> &'static str {
+        "string"
+    }
+    fn value_type() -> ValueType {
+        ValueType::String
+    }
+}
+
+impl ValidateNapiValue for Text {
+    unsafe fn validate(_: sys::napi_env, _: sys::napi_value) -> napi::Result<sys::napi_value> {
+        Ok(std::ptr::null_mut())
+    }
+}
+
+impl FromNapiValue for Text {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        let mut bytes = Vec::<u8>::with_capacity(ROOM);
+        let mut len = 0;
+        // SAFETY: the room is the vector's own, of which one byte is for the zero that ends the text.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(env, value, bytes.as_mut_ptr().cast(), ROOM, &mut len)
+        };
+        if status == sys::Status::napi_string_expected {
+            // SAFETY: as the caller promises.
+            let raw = unsafe { Uint8Array::from_napi_value(env, value)? };
+            return Ok(Self::new(raw.to_vec()));
+        }
+        if len + 4 >= ROOM {
+            // It may have been cut at a character's end: its true length is asked for.
+            // SAFETY: without room nothing is written but the length; then there is room for it and the zero.
+            unsafe {
+                sys::napi_get_value_string_utf8(env, value, std::ptr::null_mut(), 0, &mut len);
+                bytes.reserve(len + 1);
+                sys::napi_get_value_string_utf8(
+                    env,
+                    value,
+                    bytes.as_mut_ptr().cast(),
+                    len + 1,
+                    &mut len,
+                );
+            }
+        }
+        // SAFETY: so many bytes were written.
+        unsafe { bytes.set_len(len) };
+        Ok(Self {
+            bytes,
+            decoded: true,
+        })
+    }
+}
+
+impl ToNapiValue for Text {
+    unsafe fn to_napi_value(env: sys::napi_env, text: Self) -> napi::Result<sys::napi_value> {
+        let mut value = std::ptr::null_mut();
+        // SAFETY: the bytes live during the call, which copies them.
+        let status = unsafe {
+            sys::napi_create_string_latin1(
+                env,
+                text.bytes.as_ptr().cast(),
+                text.bytes.len() as isize,
+                &mut value,
+            )
+        };
+        napi::check_status!(status, "a head could not be made a string")?;
+        Ok(value)
+    }
+}
+
+/// Most heads are shorter.
+const ROOM: usize = 1024;

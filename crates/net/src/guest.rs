@@ -1,0 +1,531 @@
+//! Guests: requests whose client has no socket here. Their owner, a door in another program's loop,
+//! hands over head and body by calls, and takes what is answered from the [`Outbox`]; all
+//! between is the path of every request. The owner may answer some by itself ([`Stage::Local`]).
+//!
+//! A guest is one request. Bounds: the owner is asked to push no more than [`HELD`] bytes ahead;
+//! a response waits while the owner is not writable or the outbox is full.
+
+use std::net::SocketAddr;
+
+use gateway_core::body::Side;
+use gateway_core::filter::AskId;
+use gateway_core::forward::Failure;
+use gateway_core::reply::Reply;
+use wire::{Framing, ResponseInfo};
+
+use crate::buf::Buf;
+use crate::conns::Client;
+use crate::http1::{settings, Next, Reader, Stage, Txn};
+use crate::outbox::{said, Event};
+use crate::poll::Moved;
+use crate::shard::{env, Shard};
+
+/// What a client without a socket has instead of one.
+#[derive(Default)]
+pub(crate) struct Guest {
+    /// Pushed, not yet received.
+    input: Buf,
+    /// The response's block, not yet told.
+    block: Vec<u8>,
+    /// How the response is framed.
+    framing: Framing,
+    /// What a response without a body declares.
+    declared: Option<u64>,
+    /// Its body comes in parts of unknown number: each is framed as a chunk.
+    chunked: bool,
+    /// The owner was told to push no more for now.
+    held: bool,
+    /// The owner was told to answer no more for now.
+    answer_held: bool,
+    /// The owner does not take a request's body just now.
+    deaf: bool,
+    /// The owner knows that this is over.
+    told: bool,
+    /// Which upstream the owner answers for.
+    local: Local,
+}
+
+/// Which upstreams the owner of a guest answers for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Local {
+    /// None: all are called.
+    #[default]
+    None,
+    /// This one, an index.
+    One(u32),
+    /// All.
+    All,
+}
+
+/// A request, as a guest's owner hands it over.
+#[derive(Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The place of the listener in the config.
+    pub listener: u32,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// Method, target and fields as they came, with the empty line.
+    pub head: &'a [u8],
+    /// What the owner answers itself.
+    pub local: Local,
+}
+
+impl Shard {
+    /// Takes in a guest and drives it as far as it goes at once. None if the listener is gone.
+    pub(crate) fn arrive(&mut self, a: Arrival<'_>) -> Option<u32> {
+        let at = |l: &crate::listener::Listener| l.index == a.listener && !l.retired;
+        let slot = self.listeners.iter().position(at)?;
+        let mut guest = self.spare_guests.pop().unwrap_or_default();
+        guest.input.append(a.head);
+        guest.local = a.local;
+        let i = self.conns.insert_guest(Client {
+            peer: a.peer,
+            listener: slot as u16,
+            requests: 0,
+            txn: None,
+            guest: Some(guest),
+        });
+        self.conns[i].readable = true;
+        let key = self.key(i);
+        self.guarded(i, Self::drive);
+        let t = self.conns.client(i).and_then(|c| c.txn.as_deref());
+        let chunked = t.is_some_and(|t| t.info.framing == Framing::Chunked);
+        if let Some(g) = self.conns.guest(i) {
+            g.chunked = chunked;
+        }
+        Some(key)
+    }
+
+    /// The name of a guest: its place, and the end of its generation.
+    pub(crate) fn key(&self, i: u32) -> u32 {
+        let generation = (self.conns.token(i) >> 32) as u32;
+        (generation << INDEX_BITS) | i
+    }
+
+    /// The place of a guest that is still there.
+    pub(crate) fn guest_of(&mut self, key: u32) -> Option<u32> {
+        let i = key & ((1 << INDEX_BITS) - 1);
+        (self.conns.guest(i).is_some() && self.key(i) == key).then_some(i)
+    }
+
+    /// More of a request's body, and whether it is the last. Returns how many bytes wait.
+    pub(crate) fn push(&mut self, i: u32, bytes: &[u8], last: bool) -> usize {
+        let Some(g) = self.conns.guest(i) else {
+            return 0;
+        };
+        if !g.chunked {
+            g.input.append(bytes);
+        } else {
+            if !bytes.is_empty() {
+                let mut head = [0; 18];
+                let line = wire::http1::chunk_head(bytes.len(), &mut head);
+                g.input.append(line);
+                g.input.append(bytes);
+                g.input.append(b"\r\n");
+            }
+            if last {
+                g.input.append(b"0\r\n\r\n");
+            }
+        }
+        self.conns[i].readable = true;
+        self.guarded(i, Self::drive);
+        let waits = self.conns.guest(i).map_or(0, |g| {
+            g.held = g.input.len() > HELD;
+            g.input.len()
+        });
+        waits
+    }
+
+    /// Whether the owner takes more of the response.
+    pub(crate) fn set_writable(&mut self, i: u32, writable: bool) {
+        self.conns[i].writable = writable;
+        if writable {
+            self.guarded(i, Self::drive);
+        }
+    }
+
+    /// Whether the owner's answer takes more of the request's body.
+    pub(crate) fn set_deaf(&mut self, i: u32, deaf: bool) {
+        if let Some(g) = self.conns.guest(i) {
+            g.deaf = deaf;
+        }
+        if !deaf {
+            self.guarded(i, Self::drive);
+        }
+    }
+
+    /// Fills the scratch with what was pushed.
+    pub(crate) fn receive_guest(&mut self, i: u32) -> Moved {
+        let key = self.key(i);
+        let Some(g) = self.conns.guest(i) else {
+            return Moved::Broken;
+        };
+        let n = g.input.len().min(self.scratch.len());
+        self.scratch[..n].copy_from_slice(&g.input.as_slice()[..n]);
+        g.input.consume(n);
+        let empty = g.input.is_empty();
+        let wants = empty && std::mem::take(&mut g.held);
+        self.conns[i].readable = !empty;
+        if wants {
+            self.outbox.say(key, said::PUSH);
+        }
+        if n == 0 {
+            return Moved::Blocked;
+        }
+        Moved::Some(n)
+    }
+
+    /// Hands over what was made for the client.
+    pub(crate) fn flush_guest(&mut self, i: u32, t: &mut Txn) -> Result<bool, Next> {
+        let key = self.key(i);
+        if t.out.is_empty() && self.conns.guest(i).is_none_or(|g| g.block.is_empty()) {
+            return Ok(true);
+        }
+        if !self.conns[i].writable || self.outbox.is_full() {
+            if !self.wheel.is_set(i) {
+                self.stall_timer(i, t);
+            }
+            if self.conns[i].writable {
+                self.later(i);
+            }
+            return Ok(false);
+        }
+        let Some(g) = self.conns.guest(i) else {
+            return Err(Next::Close);
+        };
+        let mut event = Event {
+            key,
+            ..Event::default()
+        };
+        if !g.block.is_empty() {
+            event.said = said::HEAD;
+            if t.flags.close {
+                event.said |= said::CLOSE;
+            }
+            match (g.framing, g.declared) {
+                (Framing::None, declared) => {
+                    event.said |= said::BODILESS;
+                    if let Some(n) = declared {
+                        event.said |= said::LENGTH;
+                        event.length = n;
+                    }
+                }
+                (Framing::Length(n), _) => {
+                    event.said |= said::LENGTH;
+                    event.length = n;
+                }
+                _ => {}
+            }
+            event.head = self.outbox.put(&g.block);
+            g.block.clear();
+        }
+        let answered = std::mem::take(&mut g.answer_held);
+        event.body = self.outbox.put(t.out.as_slice());
+        t.out.clear();
+        t.flags.unsent = false;
+        self.outbox.events.push(event);
+        if answered {
+            self.outbox.say(key, said::ANSWER);
+        }
+        self.stall_timer(i, t);
+        Ok(true)
+    }
+
+    /// Writes the head of a response for a guest's owner, who frames it.
+    pub(crate) fn guest_head(&mut self, i: u32, t: &Txn, framing: Framing, declared: Option<u64>) {
+        if let Some(g) = self.conns.guest(i) {
+            g.block.clear();
+            wire::http1::write_response_block(&t.run.exchange.response, &mut g.block);
+            g.framing = framing;
+            g.declared = declared;
+        }
+    }
+
+    /// The response's last byte is made: hands over the rest, and is done.
+    pub(crate) fn end_guest(&mut self, i: u32, t: &mut Txn) -> Next {
+        t.stage = Stage::Lingering;
+        match self.flush_guest(i, t) {
+            Ok(true) => {}
+            Ok(false) => return Next::Wait,
+            Err(next) => return next,
+        }
+        let key = self.key(i);
+        if let Some(g) = self.conns.guest(i) {
+            g.told = true;
+        }
+        self.outbox.say(key, said::END);
+        Next::Close
+    }
+
+    /// A bug was caught in a guest's request: it gets a 500 that no filter sees.
+    #[cold]
+    pub(crate) fn guest_fault(&mut self, i: u32, t: &mut Txn) -> Next {
+        t.out.clear();
+        t.run.exchange.response.clear();
+        gateway_core::reply::internal().write(&mut t.run.exchange.response, &mut t.run.reply_body);
+        let len = t.run.reply_body.len() as u64;
+        self.guest_head(i, t, Framing::Length(len), None);
+        t.out.append(&t.run.reply_body);
+        self.end_guest(i, t)
+    }
+
+    /// A guest is over, in whatever way.
+    pub(crate) fn leave(&mut self, i: u32) -> bool {
+        let key = self.key(i);
+        let Some(mut guest) = self.conns.client(i).and_then(|c| c.guest.take()) else {
+            return false;
+        };
+        if !guest.told {
+            self.outbox.say(key, said::CUT);
+        }
+        if self.spare_guests.len() < SPARE {
+            guest.input.clear();
+            guest.block.clear();
+            *guest = Guest {
+                input: std::mem::take(&mut guest.input),
+                block: std::mem::take(&mut guest.block),
+                ..Guest::default()
+            };
+            self.spare_guests.push(guest);
+        }
+        true
+    }
+
+    /// The client went away, or the owner is done with it.
+    pub(crate) fn forget(&mut self, i: u32) {
+        if let Some(g) = self.conns.guest(i) {
+            g.told = true;
+        }
+        let t = self.take(i);
+        self.close_client(i, t);
+    }
+
+    /// A forward is about to begin: if it is the owner's to answer, what comes next.
+    pub(crate) fn begin_local(&mut self, i: u32, t: &mut Txn, id: AskId) -> Option<Next> {
+        let upstream = t.run.upstream(id)?;
+        let key = self.key(i);
+        let g = self.conns.guest(i)?;
+        let mine = match g.local {
+            Local::None => false,
+            Local::One(u) => u == upstream,
+            Local::All => true,
+        };
+        if !mine {
+            let upgrade = t.info.upgrade.take()?;
+            if !t
+                .run
+                .exchange
+                .request
+                .slice(upgrade)
+                .eq_ignore_ascii_case(b"websocket")
+            {
+                return None;
+            }
+            let why = "A WebSocket to an upstream passes the edge, not this door.";
+            return Some(self.reply(i, t, &Reply::problem(501, "upgrade_refused", why)));
+        }
+        t.stage = Stage::Local;
+        self.wheel.set(i, self.now + settings(t).response);
+        let plain = t.run.is_plain() && t.collected.is_empty();
+        self.outbox.say(
+            key,
+            if plain {
+                said::LOCAL | said::PLAIN
+            } else {
+                said::LOCAL
+            },
+        );
+        Some(Next::Wait)
+    }
+
+    /// The owner answers; what is to be done meanwhile is to hand it the request's body.
+    pub(crate) fn local(&mut self, i: u32, t: &mut Txn) -> Next {
+        if t.run.is_plain() && t.collected.is_empty() {
+            return Next::Wait;
+        }
+        let key = self.key(i);
+        loop {
+            if !t.collected.is_empty() {
+                t.up_out.append(&std::mem::take(&mut t.collected));
+            }
+            if !t.input.is_empty() && !t.request.reader.is_done() {
+                let bodies = &mut t.run.acts.bodies;
+                let taken =
+                    t.request
+                        .relay(Side::Request, bodies, t.input.as_slice(), t.up_out.vec());
+                match taken {
+                    Ok(n) => t.input.consume(n),
+                    Err(cut) => {
+                        self.outbox.say(key, said::LATE);
+                        return self.request_cut(i, t, cut);
+                    }
+                }
+            }
+            let ended = t.request.reader.is_done();
+            let deaf = self.conns.guest(i).is_none_or(|g| g.deaf);
+            if !deaf && (!t.up_out.is_empty() || (ended && !t.request.done)) {
+                let mut event = Event {
+                    key,
+                    said: said::REQUEST,
+                    ..Event::default()
+                };
+                if ended {
+                    event.said |= said::REQUEST_END;
+                    t.request.done = true;
+                }
+                event.body = self.outbox.put(t.up_out.as_slice());
+                t.up_out.clear();
+                self.outbox.events.push(event);
+            }
+            if ended || !t.up_out.is_empty() {
+                return Next::Wait;
+            }
+            match self.receive(i) {
+                Moved::Some(n) => t.input.append(&self.scratch[..n]),
+                Moved::Blocked => return Next::Wait,
+                Moved::End | Moved::Broken => return Next::Close,
+            }
+        }
+    }
+
+    /// The owner's answer begins. False if its head is none: then the client is told so.
+    pub(crate) fn respond(&mut self, i: u32, head: &[u8]) -> bool {
+        let Some(mut t) = self.take(i) else {
+            return false;
+        };
+        if t.stage != Stage::Local || t.flags.headed {
+            if let Some(client) = self.conns.client(i) {
+                client.txn = Some(t);
+            }
+            return false;
+        }
+        let limits = wire::Limits::default();
+        let method = t.run.exchange.request.method();
+        let parsed = wire::take_response(head, method, &limits, &mut t.run.exchange.response);
+        let info = parsed
+            .filter(|(end, _)| *end == head.len())
+            .map(|(_, info)| info);
+        let good = info.is_some();
+        self.step(i, t, |shard, t| shard.answer_local(i, t, info));
+        good
+    }
+
+    fn answer_local(&mut self, i: u32, t: &mut Txn, info: Option<ResponseInfo>) -> Next {
+        self.wheel.clear(i);
+        let Some(info) = info.filter(|_| t.run.exchange.response.status() != 101) else {
+            return self.forward_failed(i, t, Failure::BadResponse);
+        };
+        let framing = match info.framing {
+            Framing::Chunked => Framing::UntilClose,
+            same => same,
+        };
+        t.response.begin(framing, &wire::Limits::default());
+        t.rsp = info;
+        t.flags.headed = true;
+        t.flags.up_deaf = true;
+        t.flags.local = true;
+        let step = t.run.response(&mut env!(self), t.forward);
+        self.apply(i, t, step)
+    }
+
+    /// More of the owner's answer. Returns how many bytes wait for the client.
+    pub(crate) fn answer(&mut self, i: u32, bytes: &[u8], last: bool) -> usize {
+        let Some(mut t) = self.take(i) else {
+            return 0;
+        };
+        if t.flags.local {
+            t.up_input.append(bytes);
+            t.flags.local_ended |= last;
+        }
+        self.step(i, t, |shard, t| shard.drive_on(i, t));
+        let client = self.conns.client(i);
+        let waits = client.and_then(|c| c.txn.as_deref());
+        let waits = waits.map_or(0, |t| t.out.len() + t.up_input.len());
+        if let Some(g) = self.conns.guest(i) {
+            g.answer_held = waits > HELD;
+        }
+        waits
+    }
+
+    /// The owner has answered a plain request, or lost it.
+    pub(crate) fn answered(&mut self, i: u32, a: Answered) {
+        let Some(mut t) = self.take(i) else {
+            return;
+        };
+        t.status = a.status;
+        t.response.written = a.sent;
+        t.request.read = a.received;
+        self.done(i, &mut t, a.complete);
+        if let Some(g) = self.conns.guest(i) {
+            g.told = true;
+        }
+        self.close_client(i, Some(t));
+    }
+
+    /// The owner sends the request to an upstream instead of answering. False if it is too late.
+    pub(crate) fn send_on(&mut self, i: u32, upstream: u32) -> bool {
+        let Some(t) = self.take(i) else {
+            return false;
+        };
+        let fit = t.stage == Stage::Local && !t.flags.headed;
+        if let Some(g) = self.conns.guest(i).filter(|_| fit) {
+            g.local = Local::None;
+        }
+        self.step(i, t, |shard, t| {
+            if !fit {
+                return Next::Wait;
+            }
+            t.run.redirect(t.forward, upstream);
+            shard.wheel.clear(i);
+            let id = t.forward;
+            shard.apply(i, t, gateway_core::engine::Step::Forward(id))
+        });
+        fit
+    }
+
+    /// The request's head for the owner's answer, as an upstream would get it.
+    pub(crate) fn local_head(&mut self, i: u32, out: &mut Vec<u8>) {
+        let Some(t) = self.conns.client(i).and_then(|c| c.txn.as_deref_mut()) else {
+            return;
+        };
+        t.run.announce(t.forward);
+        let head = &t.run.exchange.request;
+        let upgrade = t.info.upgrade.map(|s| head.slice(s));
+        wire::http1::write_request(head, t.info.framing, upgrade, t.info.te_trailers, out);
+    }
+}
+
+/// How a request ended that its owner answered plainly.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// The status; 0 if there was none.
+    pub status: u16,
+    /// Bytes of the response's body.
+    pub sent: u64,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// The client has all of it.
+    pub complete: bool,
+}
+
+/// The end of a body that its sender cannot cut short.
+pub(crate) fn local_end(t: &mut Txn) -> Option<bool> {
+    if !t.flags.local_ended || !t.up_input.is_empty() {
+        return None;
+    }
+    Some(match t.response.reader {
+        Reader::UntilClose => {
+            t.response.reader = Reader::Done;
+            true
+        }
+        Reader::Done => true,
+        _ => false,
+    })
+}
+
+/// Places of guests; a thread has fewer.
+const INDEX_BITS: u32 = 21;
+/// Bytes that an owner may push, or answer, ahead.
+const HELD: usize = 64 << 10;
+/// Guests whose memory is kept.
+const SPARE: usize = 256;

@@ -1,0 +1,126 @@
+/**
+ * reactor: the core within this thread's own event loop, and the requests that this side handed to it.
+ *
+ * See `bindings/src/reactor.rs`. Everything runs in the thread that made it.
+ */
+import { Reactor as Native } from '#bindings';
+
+/** What is said of a request; several at once. As `net::outbox::said`. */
+export const SAID = {
+  head: 1,
+  end: 2,
+  close: 4,
+  cut: 8,
+  bodiless: 16,
+  local: 32,
+  plain: 64,
+  request: 128,
+  requestEnd: 256,
+  push: 512,
+  answer: 1024,
+  length: 2048,
+  late: 4096,
+} as const;
+
+/** What the core says of one request; the bytes are valid during the call only. */
+export interface Word {
+  said: number;
+  head: Uint8Array;
+  body: Uint8Array;
+  /** Bytes of the whole body, with `SAID.length`. */
+  length: number;
+}
+
+/** Who hears of a request. */
+export interface Listener {
+  hear(word: Word): void;
+}
+
+/** What became of a request at once. */
+export type Begun = 'waits' | 'local' | 'fault';
+
+/** The core in this thread. */
+export class Reactor {
+  readonly native: Native;
+  readonly #events = new Uint32Array(WORDS * 512);
+  readonly #bytes = new Uint8Array(256 << 10);
+  readonly #guests = new Map<number, Listener>();
+  #isTaking = false;
+
+  /**
+   * @param gateway its number.
+   * @throws `closed`, `system`; `not_supported` where Node lacks functions of libuv.
+   */
+  constructor(gateway: number) {
+    this.native = new Native(gateway, () => this.take());
+  }
+
+  /** Requests in progress. */
+  get size(): number {
+    return this.#guests.size;
+  }
+
+  /** Hands over a request; `keep` is told its key before anything is heard of it. */
+  begin(
+    door: number,
+    peer: Uint8Array | undefined,
+    head: string | Uint8Array,
+    guest: Listener,
+    keep: (key: number) => void,
+  ): Begun | 'bytes' {
+    const result = this.native.begin(door, peer, head);
+    const code = Math.floor(result / KEYS);
+    if (code === 3) return 'bytes';
+    if (code === 4) return 'fault';
+    const key = result % KEYS;
+    keep(key);
+    this.#guests.set(key, guest);
+    if (code === 2) this.take();
+    return code === 1 ? 'local' : 'waits';
+  }
+
+  /** This side is done with it. */
+  forget(key: number): void {
+    this.#guests.delete(key);
+  }
+
+  /** Hears what the core has to say. */
+  take(): void {
+    if (this.#isTaking) return; // what is said meanwhile is taken by the one that runs
+    this.#isTaking = true;
+    try {
+      for (let count = this.#next(); count > 0; count = this.#next()) {
+        for (let at = 0; at < count * WORDS; at += WORDS) this.#hear(at);
+      }
+    } finally {
+      this.#isTaking = false;
+    }
+  }
+
+  close(): void {
+    this.native.close();
+    this.#guests.clear();
+  }
+
+  #next(): number {
+    return this.native.take(this.#events, this.#bytes);
+  }
+
+  #hear(at: number): void {
+    const [events, bytes] = [this.#events, this.#bytes];
+    const key = events[at] ?? 0;
+    const said = events[at + 1] ?? 0;
+    const guest = this.#guests.get(key);
+    if ((said & (SAID.end | SAID.cut)) !== 0) this.#guests.delete(key);
+    guest?.hear({
+      said,
+      head: bytes.subarray(events[at + 2], events[at + 3]),
+      body: bytes.subarray(events[at + 4], events[at + 5]),
+      length: (events[at + 6] ?? 0) + (events[at + 7] ?? 0) * KEYS,
+    });
+  }
+}
+
+const WORDS = 8;
+/** Keys are below. */
+const KEYS = 2 ** 32;
