@@ -14,6 +14,10 @@ export type Code =
   | 'config_unreadable'
   /** The config was read and has faults; see {@link ConfigError.faults}. */
   | 'config_invalid'
+  /** `init` would overwrite a file. */
+  | 'config_exists'
+  /** The config cannot be written. */
+  | 'config_unwritable'
   /** A listener's address cannot be bound. */
   | 'bind_failed'
   /** The admin listener's address cannot be bound. */
