@@ -30,7 +30,7 @@ test('each command line has its exit code and its words', async (t) => {
       ['doctor'],
       0,
       'stdout',
-      /^ok +system .*\nok +core +\d+\.\d+\.\d+\nok +port .*can run here\.\n$/s,
+      /^ok +system .*\nok +core +\d+\.\d+\.\d+\nok +addon +\/.*\.node \(built in this clone\)\nok +port .*can run here\.\n$/s,
     ],
     [['version', '--json'], 2, 'stderr', /version takes no --json/],
     [['check', 'good.yaml', 'bad.yaml'], 2, 'stderr', /check takes no "bad.yaml"/],

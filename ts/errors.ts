@@ -24,6 +24,8 @@ export type Code =
   | 'admin_bind_failed'
   /** The native part is missing or does not load here. */
   | 'addon_missing'
+  /** The native part is of another version than this package. */
+  | 'addon_mismatch'
   /** The admin listener of the running gateway does not answer. */
   | 'admin_unreachable'
   /** The running gateway refused a reload. */
@@ -99,4 +101,5 @@ const FIXES: Partial<Record<Code, string>> = {
   system: '',
   closed: 'create a new gateway',
   addon_missing: '',
+  addon_mismatch: '',
 };
