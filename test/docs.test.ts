@@ -14,6 +14,7 @@ import ts from 'typescript';
 import { parse } from 'yaml';
 import { type Config, checkConfig } from '../ts/index.js';
 import { folder } from './kit/binary.js';
+import { EXAMPLES } from './kit/example.js';
 import { origin } from './kit/origin.js';
 
 /** A fenced block of a page. */
@@ -26,6 +27,16 @@ interface Block {
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const PAGES = ['README.md', ...markdown(join(ROOT, 'docs'))];
+/** As a user with strict types compiles. */
+const COMPILER: ts.CompilerOptions = {
+  strict: true,
+  noEmit: true,
+  target: ts.ScriptTarget.ES2023,
+  module: ts.ModuleKind.NodeNext,
+  types: ['node'],
+  typeRoots: [`${ROOT}node_modules/@types`],
+  skipLibCheck: true,
+};
 /** What a block uses and does not say, because the page does in words. */
 const DECLARED: Record<string, string> = {
   'docs/guide/embed.md': "declare const nextConfig: import('ironsluice').Config;",
@@ -41,6 +52,21 @@ test('every config in YAML passes the check', async (t) => {
     const config = join(await folder(t, { 'a.yaml': text }), 'a.yaml');
     await assert.doesNotReject(checkConfig({ config }), at);
   }
+});
+
+test('every config of the examples passes the check, and every program of theirs compiles', async () => {
+  const files = readdirSync(EXAMPLES, { recursive: true, encoding: 'utf8' }).map((file) =>
+    join(EXAMPLES, file),
+  );
+  const configs = files.filter((file) => /\.ya?ml$/.test(file));
+  assert.ok(configs.length > 0);
+  for (const config of configs) await assert.doesNotReject(checkConfig({ config }), config);
+
+  // Of JavaScript those that say `@ts-check`.
+  const programs = files.filter((file) => /\.(m?ts|m?js)$/.test(file));
+  assert.ok(programs.length > 1);
+  const options = { ...COMPILER, allowJs: true };
+  assert.deepEqual(faultsOf(ts.createProgram(programs, options)), []);
 });
 
 test('a fragment becomes a config if it has keys of one, and is judged', async () => {
@@ -74,15 +100,7 @@ test('every program in TypeScript compiles, against the types that users get', (
   const files = new Map(
     programs.map(({ page, text }, i) => [`${ROOT}docs/block-${i}.mts`, `${DECLARED[page] ?? ''}\n${text}`]),
   );
-  const options: ts.CompilerOptions = {
-    strict: true,
-    noEmit: true,
-    target: ts.ScriptTarget.ES2023,
-    module: ts.ModuleKind.NodeNext,
-    types: ['node'],
-    skipLibCheck: true,
-  };
-  const host = ts.createCompilerHost(options);
+  const host = ts.createCompilerHost(COMPILER);
   const { fileExists, readFile, getSourceFile } = host;
   host.fileExists = (path) => files.has(path) || fileExists(path);
   host.readFile = (path) => files.get(path) ?? readFile(path);
@@ -93,7 +111,7 @@ test('every program in TypeScript compiles, against the types that users get', (
       : ts.createSourceFile(path, text, version, true);
   };
   host.getCurrentDirectory = () => ROOT;
-  const program = ts.createProgram([...files.keys()], options, host);
+  const program = ts.createProgram([...files.keys()], COMPILER, host);
 
   const faults = ts.getPreEmitDiagnostics(program).flatMap(({ code, file, start, messageText }) => {
     const block = programs[[...files.keys()].indexOf(file?.fileName ?? '')];
@@ -129,6 +147,13 @@ test('the program of the guide runs: it starts, reloads, closes and ends', async
   assert.match(stdout, /^ok$/m);
   assert.equal(up.hits, 1);
 });
+
+/** What the compiler finds wrong, with the file. */
+function faultsOf(program: ts.Program): string[] {
+  return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => {
+    return `${file?.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
+  });
+}
 
 /** All pages below a folder, as paths from the root. */
 function markdown(path: string): string[] {

@@ -155,7 +155,13 @@ function nodeTests(folder: string, without?: string): string[] {
 
 /** Files that programs write and the repository keeps. */
 function generated(): string[] {
-  return ['bindings/index.d.ts', 'bindings/config.schema.json', 'ts/generated', 'docs/reference'];
+  return [
+    'bindings/index.d.ts',
+    'bindings/config.schema.json',
+    'bindings/npm',
+    'ts/generated',
+    'docs/reference',
+  ];
 }
 
 function endGroup(child: ChildProcess): void {

@@ -14,12 +14,18 @@ export type Code =
   | 'config_unreadable'
   /** The config was read and has faults; see {@link ConfigError.faults}. */
   | 'config_invalid'
+  /** `init` would overwrite a file. */
+  | 'config_exists'
+  /** The config cannot be written. */
+  | 'config_unwritable'
   /** A listener's address cannot be bound. */
   | 'bind_failed'
   /** The admin listener's address cannot be bound. */
   | 'admin_bind_failed'
   /** The native part is missing or does not load here. */
   | 'addon_missing'
+  /** The native part is of another version than this package. */
+  | 'addon_mismatch'
   /** The admin listener of the running gateway does not answer. */
   | 'admin_unreachable'
   /** The running gateway refused a reload. */
@@ -101,4 +107,5 @@ const FIXES: Partial<Record<Code, string>> = {
   system: '',
   closed: 'create a new gateway',
   addon_missing: '',
+  addon_mismatch: '',
 };

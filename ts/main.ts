@@ -29,6 +29,8 @@ export async function run(words: readonly string[]): Promise<Outcome> {
   allow(name as keyof typeof COMMANDS, values, rest);
   // Each loads what it needs: `doctor` has to run where the native part does not load.
   switch (name as keyof typeof COMMANDS) {
+    case 'init':
+      return (await import('./commands/init.js')).init(rest[0], values);
     case 'start':
       return (await import('./commands/start.js')).start(values);
     case 'check':

@@ -4,6 +4,7 @@
  * It is loaded by the first thread that imports this, which is the main thread of the gateway; the admin
  * thread finds it loaded. See `bindings/` for what each call does.
  */
+import { loaded } from '#addon';
 import {
   type AppSockets,
   type Check,
@@ -21,6 +22,8 @@ export type Native = NativeGateway;
 export type View = GatewayView;
 /** What the config says to this layer. */
 export type { Check, Settings };
+/** The file of the addon, and where it is from. */
+export { loaded };
 
 /** All faults of a config, or what it says to this layer. Never throws for a config's sake. */
 export function check(json: string): Check {

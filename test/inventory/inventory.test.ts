@@ -89,6 +89,49 @@ test('each code of an error is raised somewhere, and the guide names no other', 
   );
 });
 
+test('one version everywhere, and a package for each platform of the list', () => {
+  const { version } = JSON.parse(text('package.json')) as { version: string };
+  assert.equal(all(text('Cargo.toml'), /^\[workspace\.package\]\nversion = "(.*)"$/gm)[0], version);
+  const targets = all(text('bindings/platform.js'), /^ {2}'([a-z0-9-]+)': '[a-z0-9_-]+',$/gm);
+  assert.ok(targets.length > 5);
+  const files = ['README.md', 'package.json'];
+  assert.deepEqual(
+    tracked('bindings/npm').sort(),
+    targets.flatMap((name) => files.map((file) => `bindings/npm/${name}/${file}`)).sort(),
+  );
+  for (const name of targets) {
+    const manifest = JSON.parse(text(`bindings/npm/${name}/package.json`)) as Record<string, unknown>;
+    const [os, cpu, abi] = name.split('-');
+    const libc = abi === undefined ? undefined : [abi === 'musl' ? 'musl' : 'glibc'];
+    assert.deepEqual(
+      [manifest.name, manifest.version, manifest.os, manifest.cpu, manifest.libc, manifest.main],
+      [`@ironsluice/${name}`, version, [os], [cpu], libc, `ironsluice.${name}.node`],
+    );
+  }
+});
+
+test('each example has a page, a line in the list and a test, and there is no other', () => {
+  const folders = readdirSync(`${ROOT}docs/examples`, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort();
+  assert.ok(folders.length >= 2);
+  const list = text('docs/examples/README.md');
+  assert.deepEqual(all(list, /^- \[([a-z-]+)\]\(\1\/README\.md\): \S/gm).sort(), folders);
+  assert.deepEqual(
+    readdirSync(`${ROOT}test/examples`).sort(),
+    folders.map((name) => `${name}.test.ts`),
+  );
+  for (const name of folders) {
+    assert.match(text(`docs/examples/${name}/README.md`), /^# .*\n.*```sh\n/s, `${name} says how to run it`);
+    assert.match(
+      text(`test/examples/${name}.test.ts`),
+      new RegExp(`example\\(t, '${name}'`),
+      'its test runs it',
+    );
+  }
+});
+
 test('no source file is longer than 500 lines, but those with a reason', () => {
   const paths = tracked('*.rs', '*.ts').filter((path) => !GENERATED.includes(path));
   const long = paths.filter((path) => text(path).split('\n').length - 1 > MOST_LINES);

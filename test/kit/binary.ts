@@ -25,6 +25,8 @@ export interface Running {
   readonly stderr: string;
   /** Resolves with a line of standard error, parsed, whose `msg` is `message`. */
   logged(message: string): Promise<Record<string, unknown>>;
+  /** Resolves with the first match in standard output. */
+  printed(pattern: RegExp): Promise<RegExpExecArray>;
   /** Resolves when it has ended. */
   ended(): Promise<Ended>;
 }
@@ -33,6 +35,8 @@ export interface Running {
 export interface Place {
   cwd?: string;
   env?: Record<string, string>;
+  /** True for a command that starts others, such as npx: when the test ends, all of them are ended. */
+  isGroup?: boolean;
 }
 
 /** `dist/main.js`, as users run it. */
@@ -52,9 +56,15 @@ export function ironsluice(t: TestContext, words: string[], place: Place = {}): 
 }
 
 /** Starts `ironsluice words`. */
-export function launch(t: TestContext, words: string[], { cwd, env }: Place = {}): Running {
+export function launch(t: TestContext, words: string[], place: Place = {}): Running {
+  return command(t, process.execPath, [MAIN, ...words], place);
+}
+
+/** Starts any command. */
+export function command(t: TestContext, file: string, words: string[], place: Place = {}): Running {
+  const { cwd, env, isGroup = false } = place;
   const { IRONSLUICE_CONFIG: _, ...rest } = process.env;
-  const child = spawn(process.execPath, [MAIN, ...words], { cwd, env: { ...rest, ...env } });
+  const child = spawn(file, words, { cwd, env: { ...rest, ...env }, detached: isGroup });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -69,7 +79,8 @@ export function launch(t: TestContext, words: string[], { cwd, env }: Place = {}
     isOver = true;
   });
   t.after(async () => {
-    child.kill('SIGKILL');
+    if (isGroup) endGroup(child);
+    else child.kill('SIGKILL');
     await exit;
   });
   const find = (message: string): Record<string, unknown> | undefined =>
@@ -97,9 +108,28 @@ export function launch(t: TestContext, words: string[], { cwd, env }: Place = {}
         throw new Error(`it ended without the log line "${message}":\n${stdout}${stderr}`);
       return line;
     },
+    async printed(pattern) {
+      await until(
+        () => pattern.test(stdout) || isOver,
+        `${pattern} in standard output; there is:\n${stdout}${stderr}`,
+        20_000,
+      );
+      const match = pattern.exec(stdout);
+      if (match === null) throw new Error(`it ended without printing ${pattern}:\n${stdout}${stderr}`);
+      return match;
+    },
     async ended() {
       const [code, signal] = await exit;
       return { code: code ?? (signal === null ? -1 : 128), stdout, stderr };
     },
   };
+}
+
+function endGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // All of it has ended.
+  }
 }

@@ -48,6 +48,18 @@ export function must(command, args, options = {}) {
   fail(`${command} ${args.join(' ')} failed: ${error?.message ?? signal ?? `exit code ${status}`}`, '');
 }
 
+/** npm with these words, as a command and its words: the npm that runs this, if one does. */
+export function npm(words) {
+  const path = process.env.npm_execpath;
+  return path?.endsWith('.js') ? [process.execPath, [path, ...words]] : ['npm', words];
+}
+
+/** Ends this program with what is wrong and what to do about it. */
+export function fail(why, fix) {
+  say(fix === '' ? why : `${why}\n            ${fix}`);
+  process.exit(1);
+}
+
 function tools() {
   const [major] = process.versions.node.split('.').map(Number);
   if (major < NODE) fail(`Node ${process.versions.node} is too old`, `install Node ${NODE} or newer`);
@@ -81,17 +93,7 @@ function packages() {
   );
   if (isThere) return false;
   say('installing packages (npm install) …');
-  const npm = process.env.npm_execpath;
-  const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  must(command, [
-    ...first,
-    'install',
-    '--no-save',
-    '--ignore-scripts',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-  ]);
+  must(...npm(['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']));
   return true;
 }
 
@@ -201,11 +203,6 @@ function readJson(path) {
 function output(command, args) {
   const { error, status, stdout } = spawnSync(command, args, { encoding: 'utf8' });
   return error === undefined && status === 0 ? stdout : undefined;
-}
-
-function fail(why, fix) {
-  say(fix === '' ? why : `${why}\n            ${fix}`);
-  process.exit(1);
 }
 
 const NODE = 20;

@@ -25,6 +25,7 @@ export const OPTIONS = {
   'log-format': { type: 'string' },
   admin: { type: 'string' },
   json: { type: 'boolean' },
+  force: { type: 'boolean', short: 'f' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -36,11 +37,19 @@ export interface Flags {
   'log-format'?: string | undefined;
   admin?: string | undefined;
   json?: boolean | undefined;
+  force?: boolean | undefined;
   help?: boolean | undefined;
 }
 
 /** The commands: words after the name, the options each takes, and what it does. */
 export const COMMANDS = {
+  init: {
+    usage: 'init [--force] [FILE]',
+    files: 1,
+    flags: ['force'],
+    what: 'Writes a config to begin with, ironsluice.yaml or FILE; it passes check and start runs it.',
+    more: 'A file that is there stays, unless --force says otherwise.',
+  },
   start: {
     usage: 'start [--config FILE]',
     files: 0,
@@ -91,6 +100,7 @@ const FLAGS: Record<keyof typeof OPTIONS, string> = {
   'log-level': '--log-level LEVEL     trace, debug, info (the default), warn, error, fatal or silent',
   'log-format': '--log-format FORMAT   json or text; the default is text on a terminal, else json',
   admin: '--admin IP:PORT       the admin listener of the running gateway',
+  force: '-f, --force           overwrite the file',
   json: '--json                print for programs',
   help: '-h, --help            this text',
 };

@@ -95,12 +95,19 @@ async function core(): Promise<Finding[]> {
   } catch (error) {
     return [{ name: 'core', ok: false, value: 'does not load', note: wrap(error, 'addon_missing').message }];
   }
-  const loads = { name: 'core', ok: true, value: native.version(), note: '' };
+  const { file, from } = native.loaded;
+  const loads = [
+    { name: 'core', ok: true, value: native.version(), note: '' },
+    { name: 'addon', ok: true, value: file, note: from },
+  ];
   try {
     native.start(TRIAL).close();
-    return [loads, { name: 'port', ok: true, value: 'can be shared by threads', note: 'SO_REUSEPORT' }];
+    return [...loads, { name: 'port', ok: true, value: 'can be shared by threads', note: 'SO_REUSEPORT' }];
   } catch (error) {
-    return [loads, { name: 'port', ok: false, value: 'a gateway does not start', note: wrap(error).message }];
+    return [
+      ...loads,
+      { name: 'port', ok: false, value: 'a gateway does not start', note: wrap(error).message },
+    ];
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * bundle: a module of the user's, TypeScript or JavaScript, and all it imports as one ES module.
  *
- * esbuild does it, so that TypeScript loads on every Node. `ironsluice` means this package, wherever the file
- * is. Source maps are inline: stacks name the user's files. Errors: `config_invalid`, with line and column.
+ * esbuild does it, so that TypeScript loads on every Node. `ironsluice` and `ironsluice/parts` mean this
+ * package, wherever the file is. Source maps are inline: stacks name the user's files. Errors: `config_invalid`, with line and column.
  */
 import { basename, dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,7 +11,6 @@ import { GateError } from '../errors.js';
 /** The text of one ES module for the file at `path` (absolute). */
 export async function bundle(path: string): Promise<string> {
   const { build } = await import('esbuild');
-  const self = new URL('../index.js', import.meta.url).href;
   try {
     const built = await build({
       entryPoints: [path],
@@ -32,7 +31,10 @@ export async function bundle(path: string): Promise<string> {
         {
           name: 'ironsluice',
           setup(step) {
-            step.onResolve({ filter: /^ironsluice$/ }, () => ({ path: self, external: true }));
+            step.onResolve({ filter: /^ironsluice(\/|$)/ }, ({ path }) => {
+              const self = OWN[path];
+              return self === undefined ? undefined : { path: self, external: true };
+            });
           },
         },
       ],
@@ -52,6 +54,11 @@ export function invalid(path: string, why: string, fix: string, cause?: unknown)
   return new GateError('config_invalid', `${basename(path)}: ${why}`, fix, { cause });
 }
 
+/** What may be imported of this package: never a copy of it. */
+const OWN: Record<string, string> = {
+  ironsluice: new URL('../index.js', import.meta.url).href,
+  'ironsluice/parts': new URL('../parts.js', import.meta.url).href,
+};
 /** Packages in CommonJS call `require`, which a module does not have. */
 const REQUIRE = (path: string) =>
   `import { createRequire as $require } from 'node:module'; const require = $require(${JSON.stringify(pathToFileURL(path).href)});`;

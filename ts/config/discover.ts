@@ -19,7 +19,7 @@ export function discover(named: string | undefined, env: Env = process.env, fold
   throw new GateError(
     'config_not_found',
     `no config was named, and ${folder} has none of ${NAMES.join(', ')}`,
-    `write one, or name it: --config FILE, or ${VARIABLE}=FILE`,
+    `begin one with "ironsluice init", or name yours: --config FILE, or ${VARIABLE}=FILE`,
   );
 }
 

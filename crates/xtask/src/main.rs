@@ -42,7 +42,8 @@ fn main() -> ExitCode {
 fn generate(root: &Path) -> io::Result<()> {
     let schema = schema::of_config();
     let headers = reference::headers(root)?;
-    let text = serde_json::to_string_pretty(&schema).map_err(io::Error::other)?;
+    let edited = schema::with_variables(schema.clone());
+    let text = serde_json::to_string_pretty(&edited).map_err(io::Error::other)?;
     put(
         &root.join("bindings/config.schema.json"),
         &format!("{text}\n"),

@@ -15,6 +15,38 @@ pub fn of_config() -> Value {
     schema
 }
 
+/// The same for editors, which see a file before variables are filled in: `${NAME}` may stand for a text of
+/// any form, and alone for a number or a boolean. (The words of a choice are listed, and no variable is.)
+pub fn with_variables(mut schema: Value) -> Value {
+    admit_variables(&mut schema);
+    schema
+}
+
+fn admit_variables(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            let scalar = matches!(
+                kind(&Value::Object(map.clone())),
+                Some("integer" | "number" | "boolean")
+            );
+            if let Some(Value::String(pattern)) = map.get_mut("pattern") {
+                pattern.push_str(r"|\$\{");
+            } else if scalar {
+                let kinds = match map.remove("type") {
+                    Some(Value::Array(kinds)) => kinds,
+                    one => one.into_iter().collect(),
+                };
+                let kinds = kinds.into_iter().chain(["string".into()]).collect();
+                map.insert("type".into(), Value::Array(kinds));
+                map.insert("pattern".into(), r"^\$\{.*\}$".into());
+            }
+            map.values_mut().for_each(admit_variables);
+        }
+        Value::Array(items) => items.iter_mut().for_each(admit_variables),
+        _ => {}
+    }
+}
+
 /// The definitions, by name.
 pub fn definitions(schema: &Value) -> &Map<String, Value> {
     static NONE: std::sync::OnceLock<Map<String, Value>> = std::sync::OnceLock::new();
@@ -129,5 +161,28 @@ fn drop_widths(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(drop_widths),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_variable_may_stand_for_text_numbers_and_booleans() {
+        let schema = json!({ "properties": {
+            "type": { "type": "string", "pattern": "^a$" },
+            "n": { "type": ["integer", "null"], "minimum": 1 },
+            "b": { "type": "boolean" },
+            "s": { "type": "string" },
+        } });
+        let wanted = json!({ "properties": {
+            "type": { "type": "string", "pattern": r"^a$|\$\{" },
+            "n": { "type": ["integer", "null", "string"], "minimum": 1, "pattern": r"^\$\{.*\}$" },
+            "b": { "type": ["boolean", "string"], "pattern": r"^\$\{.*\}$" },
+            "s": { "type": "string" },
+        } });
+        assert_eq!(with_variables(schema), wanted);
     }
 }
