@@ -6,10 +6,14 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { readOptions } from '../bench/load/options.js';
 import { command } from '../bench/load/peers/command.js';
-import { PEERS } from '../bench/load/peers/index.js';
-import { roundsMarkdown } from '../bench/load/report.js';
+import { ALL_PEERS, PEERS } from '../bench/load/peers/index.js';
+import { uws } from '../bench/load/peers/servers.js';
+import { freePort, ROOT, run, serve } from '../bench/load/process.js';
+import { type Bound, roundsMarkdown } from '../bench/load/report.js';
 import type { Measurement } from '../bench/load/rounds.js';
+import { SCENARIOS, usualPeers } from '../bench/load/scenarios.js';
 import { spread } from '../bench/load/stats.js';
+import { folder } from './kit/binary.js';
 
 test('spread: quartiles are interpolated, and nothing has none', () => {
   assert.deepEqual(spread([4, 1, 3, 2]), { median: 2.5, q1: 1.75, q3: 3.25, min: 1, max: 4, count: 4 });
@@ -33,6 +37,34 @@ test('a report pairs the rounds that both have, and shows what was lost', () => 
   );
   assert.match(text, /\| requests\/s beside theirs \|.*\| even \|/);
   assert.match(text, /another process ran: 3; left out after all retries: 1/);
+});
+
+test('a bound is judged by the median of the ratios, where both were measured', () => {
+  const taken = [measurement(0, 'ours', 9), measurement(0, 'theirs', 10)];
+  const bounds: Bound[] = [
+    { figure: 'cpu_us_per_request', beside: 'theirs', most: 0.9 },
+    { figure: 'cpu_us_per_request', beside: 'theirs', most: 0.89 },
+    { figure: 'requests_per_s', beside: 'theirs', least: 1 },
+    { figure: 'requests_per_s', beside: 'theirs', least: 1.01 },
+    { figure: 'requests_per_s', beside: 'nobody', least: 1 },
+  ];
+  const text = roundsMarkdown({ taken, refused: 0, missing: 0 }, 'ours', bounds);
+  const rows = text.slice(text.indexOf('## Bounds')).match(/^\| .* \| (yes|no) \|$/gm);
+  assert.deepEqual(rows, [
+    '| CPU µs/request beside theirs | at most 0.90 | 0.900 | yes |',
+    '| CPU µs/request beside theirs | at most 0.89 | 0.900 | no |',
+    '| requests/s beside theirs | at least 1.00 | 1.000 | yes |',
+    '| requests/s beside theirs | at least 1.01 | 1.000 | no |',
+  ]);
+});
+
+test('what stands in front of an app is told apart where it was measured', () => {
+  const front = { ...measurement(0, 'ours', 9), proxy_cpu_us_per_request: 4, busy_percent: 97 };
+  const text = roundsMarkdown({ taken: [front, measurement(0, 'bare', 3)], refused: 0, missing: 0 }, 'ours');
+  assert.match(text, /^\| proxy \| CPU µs\/request \| of it the proxy \|.*\| CPU busy % \|/m);
+  assert.match(text, /^\| ours \| 9\.00 \S+ \| 4\.00 .*\| 97\.0 \|/m);
+  assert.match(text, /^\| bare \| 3\.00 \S+ \| {2}\|/m);
+  assert.ok(!text.includes('of it the proxy beside'), 'nothing to compare it with');
 });
 
 test('wrong arguments are refused', () => {
@@ -69,6 +101,68 @@ test('each peer writes a configuration that names its port and the origin', asyn
     assert.deepEqual(argv, ['sh', '-c', `exec serve 1 o:2 {unknown} < ${dir}/ironsluice.json`]);
   } finally {
     await rm(dir, { recursive: true, force: true });
+  }
+});
+
+test('each scenario with apps has peers that name their port and what is behind them', async (t) => {
+  const names = new Set<string>();
+  for (const scenario of SCENARIOS.filter(({ peers }) => peers !== undefined)) {
+    const { feature, bounds = [] } = scenario;
+    const peers = usualPeers(scenario);
+    assert.equal(peers[0]?.name, 'ironsluice', scenario.name);
+    for (const { beside } of bounds)
+      assert.ok(
+        peers.some(({ name }) => name === beside),
+        beside,
+      );
+    for (const peer of peers) {
+      names.add(peer.name);
+      const dir = await folder(t);
+      const path = join(dir, 'behind.sock');
+      const behind = peer.behind?.({ path, feature });
+      const origin = behind === undefined ? '127.0.0.1:18082' : path;
+      const argv = await peer.prepare({ dir, port: 18081, origin, feature });
+      const files = argv.join(' ').match(new RegExp(`${dir}/\\S+\\.(conf|json)`, 'g')) ?? [];
+      const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+      const all = [...argv, ...texts].join('\n');
+      assert.ok(all.includes('18081'), `${peer.name}: ${all}`);
+      if (feature === 'forward') assert.ok(all.includes(origin), `${peer.name}: ${all}`);
+      if (behind === undefined) continue;
+      assert.ok(behind.includes(path) && all.includes(`unix:${path};`), `${peer.name}: ${all}`);
+      assert.equal(feature === 'websocket', /proxy_set_header Upgrade/.test(all), peer.name);
+    }
+  }
+  for (const name of names) assert.ok(ALL_PEERS.has(name), `${name} can be asked for`);
+});
+
+test('bare uWebSockets.js is waited for at a port and at a path', async (t) => {
+  const dir = await folder(t);
+  const port = await freePort();
+  const byPort = await uws.prepare({ dir, port, origin: '', feature: 'direct' });
+  const path = join(dir, 'uws.sock');
+  const byPath = byPort.map((word) => (word === String(port) ? path : word));
+  const started = [
+    await serve({ name: 'uws', argv: byPort, cpu: 0, at: port, dir }),
+    await serve({ name: 'uws', argv: byPath, cpu: 0, at: path, dir }),
+  ];
+  assert.deepEqual(
+    started.map((running) => running.port),
+    [port, 0],
+  );
+  await Promise.all(started.map((running) => running.stop()));
+});
+
+test('each crossing between JavaScript and Rust has its row', async () => {
+  const { stdout } = await run(process.execPath, [
+    join(ROOT, 'dist/bench/boundary/main.js'),
+    '--rounds',
+    '1',
+  ]);
+  const rows = stdout.trim().split('\n');
+  assert.equal(rows.length, 12);
+  for (const row of rows) {
+    const { by, ns, crossing } = JSON.parse(row);
+    assert.ok(Number.isFinite(ns) && (ns > 0 || by.startsWith('difference')), `${crossing}: ${ns}`);
   }
 });
 

@@ -1,5 +1,6 @@
 /**
- * `npm run bench`: this gateway beside nginx, HAProxy, Envoy and the floor, on one machine, in one run.
+ * `npm run bench`: this gateway beside nginx, HAProxy, Envoy and the floor, and its apps beside uWebSockets.js, Fastify and
+ * `node:http`, on one machine, in one run.
  *
  * Writes a table and its data to `bench/results/` a scenario and prints the table. Exit status: 0, also when we lose;
  * 1 when something could not be measured; 2 for a wrong argument.
@@ -7,17 +8,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runBoundary } from './boundary.js';
 import { buildRelease, buildTools } from './build.js';
 import { idleMarkdown, runIdle } from './idle.js';
 import { commit, machine } from './machine.js';
 import { microMarkdown, runMicro } from './micro.js';
 import { type Options, readOptions, USAGE } from './options.js';
 import { PEERS } from './peers/index.js';
-import type { Feature, Peer } from './peers/peer.js';
+import type { Peer } from './peers/peer.js';
 import { ROOT } from './process.js';
 import { type Provenance, roundsMarkdown, writeResult } from './report.js';
 import { runRounds } from './rounds.js';
-import { SCENARIOS, type Scenario } from './scenarios.js';
+import { SCENARIOS, type Scenario, usualPeers } from './scenarios.js';
 
 async function main(): Promise<number> {
   let options: Options | 'help';
@@ -33,14 +35,20 @@ async function main(): Promise<number> {
   }
   const wanted = options.scenarios.flatMap((name) => choose(name, options));
   const versions = await versionsOf(new Set(wanted));
+  const needsRelease =
+    options.scenarios.includes('boundary') || wanted.some(({ name }) => name.startsWith('ironsluice'));
   if (options.build && wanted.length > 0) await buildTools();
-  if (options.build && wanted.some(({ name }) => name === 'ironsluice')) await buildRelease();
+  if (options.build && needsRelease) await buildRelease();
   for (const name of options.scenarios) await measure(name, options, versions);
   return 0;
 }
 
 async function measure(name: string, options: Options, versions: ReadonlyMap<string, string>): Promise<void> {
   const peers = choose(name, options);
+  if (peers.length === 0 && options.peers.length > 0 && !['micro', 'boundary'].includes(name)) {
+    console.log(`\n${name}: none of ${options.peers.join(', ')} fits it, skipped`);
+    return;
+  }
   const own = peers.map((peer) => [peer.name, versions.get(peer.name) ?? ''] as const);
   const about: Omit<Provenance, 'about' | 'settings'> = {
     scenario: name,
@@ -53,6 +61,13 @@ async function measure(name: string, options: Options, versions: ReadonlyMap<str
   console.log(`\n${name}: ${own.map((pair) => pair.join(' ')).join(', ')}`);
   if (scenario) return measureRounds(scenario, peers, options, about);
   const { out } = options;
+  if (name === 'boundary') {
+    const { rows, note } = await runBoundary(options);
+    const settings = { 'on CPU': options.proxyCpu, rounds: options.rounds };
+    const provenance = { ...about, about: 'one crossing between JavaScript and Rust', settings };
+    console.log(await writeResult(out, provenance, `${microMarkdown(rows)}\n\n${note}`, { rows }));
+    return;
+  }
   if (name === 'micro') {
     const rows = await runMicro();
     const provenance = { ...about, about: 'algorithms beside the best crates', settings: {} };
@@ -86,20 +101,25 @@ async function measureRounds(
       'other processes at most %': options.tolerance * 100,
     };
     const provenance = { ...about, about: scenario.about, settings };
-    const body = roundsMarkdown(rounds, options.base);
+    const body = roundsMarkdown(rounds, options.base, scenario.bounds);
     console.log(`\n${await writeResult(options.out, provenance, body, rounds)}`);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-/** The peers of a scenario: those asked for, else those that fit it. */
-function choose(name: string, options: Options): readonly Peer[] {
-  if (name === 'micro') return [];
-  const usual = name === 'idle' ? PEERS.filter((peer) => IDLE.includes(peer.name)) : PEERS;
-  const feature: Feature = SCENARIOS.find((scenario) => scenario.name === name)?.feature ?? 'plain';
-  const asked = options.peers.length > 0 ? options.peers : usual;
-  return asked.filter((peer) => !peer.lacks?.includes(feature));
+/**
+ * The peers of a scenario: those asked for that fit it, else its usual ones. A command takes the place of this gateway, unless
+ * peers were asked for too.
+ */
+function choose(name: string, { peers, commands }: Options): readonly Peer[] {
+  if (name === 'micro' || name === 'boundary') return [];
+  const scenario = SCENARIOS.find((scenario) => scenario.name === name);
+  const fitting = scenario ? usualPeers(scenario) : PEERS;
+  const usual = scenario ? fitting : fitting.filter((peer) => IDLE.includes(peer.name));
+  const others = commands.length > 0 ? usual.filter((peer) => peer.name !== 'ironsluice') : usual;
+  const chosen = peers.length > 0 ? fitting.filter((peer) => peers.includes(peer.name)) : others;
+  return [...commands, ...chosen];
 }
 
 async function versionsOf(peers: ReadonlySet<Peer>): Promise<Map<string, string>> {

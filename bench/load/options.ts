@@ -2,15 +2,17 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { command } from './peers/command.js';
-import { PEERS } from './peers/index.js';
+import { ALL_PEERS } from './peers/index.js';
 import type { Peer } from './peers/peer.js';
 import { SCENARIOS } from './scenarios.js';
 
 /** What to run, on what, for how long. */
 export interface Options {
   scenarios: string[];
-  /** Empty: each scenario's usual ones. */
-  peers: Peer[];
+  /** Names of those that are wanted; empty: each scenario's usual ones. */
+  peers: string[];
+  /** From the command line. */
+  commands: Peer[];
   /** The peer that the others are compared with. */
   base: string;
   secs: number;
@@ -28,13 +30,14 @@ export interface Options {
 }
 
 /** Scenarios in the order in which they run when none is named. */
-export const NAMES: readonly string[] = [...SCENARIOS.map(({ name }) => name), 'idle', 'micro'];
+export const NAMES: readonly string[] = [...SCENARIOS.map(({ name }) => name), 'idle', 'boundary', 'micro'];
 
 export const USAGE = `npm run bench [-- SCENARIO...] [options]
 
 Scenarios: ${NAMES.join(', ')} (all when none is named)
 
-  --peers a,b          of ${PEERS.map(({ name }) => name).join(', ')} (default: all that the scenario fits)
+  --peers a,b          of ${[...ALL_PEERS.keys()].join(', ')}
+                       (default: all that fit the scenario)
   --cmd 'NAME=COMMAND' another proxy; {port} {origin} {config} {dir} are filled in (may be repeated)
   --base NAME          what the others are compared with (default: ironsluice, else the first --cmd)
   --secs N             seconds measured a proxy a round (3)
@@ -55,12 +58,14 @@ export function readOptions(argv: string[], defaultOut: string): Options | 'help
   if (values.help) return 'help';
   const unknown = positionals.filter((name) => !NAMES.includes(name));
   if (unknown.length > 0) throw new Error(`no scenario is called ${unknown.join(', ')}`);
-  const named = (values.peers ?? '').split(',').filter((name) => name !== '');
+  const peers = (values.peers ?? '').split(',').filter((name) => name !== '');
+  const stranger = peers.find((name) => !ALL_PEERS.has(name));
+  if (stranger !== undefined) throw new Error(`no peer is called ${stranger} (see --help)`);
   const commands = (values.cmd ?? []).map(command);
-  const peers = [...commands, ...named.map(known)];
   const options: Options = {
     scenarios: positionals.length > 0 ? positionals : [...NAMES],
-    peers: named.length > 0 || commands.length === 0 ? peers : [...peers, ...OTHERS],
+    peers,
+    commands,
     base: values.base ?? commands[0]?.name ?? 'ironsluice',
     secs: number('secs', values.secs, 0.1, 600),
     warmup: number('warmup', values.warmup, 0, 60),
@@ -79,12 +84,6 @@ export function readOptions(argv: string[], defaultOut: string): Options | 'help
   return options;
 }
 
-function known(name: string): Peer {
-  const peer = PEERS.find((peer) => peer.name === name);
-  if (!peer) throw new Error(`no peer is called ${name} (see --help)`);
-  return peer;
-}
-
 function number(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
   if (text.trim() === '' || !(value >= least && value <= most)) {
@@ -92,9 +91,6 @@ function number(name: string, text: string, least: number, most: number): number
   }
   return value;
 }
-
-/** What a command from `--cmd` is put beside when no peers are named. */
-const OTHERS = PEERS.filter(({ name }) => name !== 'ironsluice');
 
 const FLAGS = {
   peers: { type: 'string' },

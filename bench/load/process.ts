@@ -24,6 +24,7 @@ export const run = promisify(execFile);
 /** A process that serves until it is stopped. */
 export interface Running {
   pid: number;
+  /** Of 127.0.0.1; 0 where it listens at a path. */
   port: number;
   stop(): Promise<void>;
 }
@@ -33,7 +34,8 @@ export interface Start {
   name: string;
   argv: string[];
   cpu: number;
-  port: number;
+  /** The port of 127.0.0.1 at which it will listen, or the path of a Unix socket. */
+  at: number | string;
   dir: string;
 }
 
@@ -43,7 +45,7 @@ process.on('exit', () => {
 });
 
 /** Starts a server on one CPU and resolves when `GET /128` is answered rightly through it. */
-export async function serve({ name, argv, cpu, port, dir }: Start): Promise<Running> {
+export async function serve({ name, argv, cpu, at, dir }: Start): Promise<Running> {
   const log = join(dir, 'output.log');
   const output = openSync(log, 'a');
   const child = spawn('taskset', ['-c', String(cpu), ...argv], {
@@ -64,7 +66,7 @@ export async function serve({ name, argv, cpu, port, dir }: Start): Promise<Runn
     });
   });
   const deadline = Date.now() + START_MS;
-  while (!(await answers(port))) {
+  while (!(await answers(at))) {
     if (ended || Date.now() > deadline) {
       child.kill('SIGKILL');
       const said = readFileSync(log, 'utf8').slice(-2000);
@@ -74,7 +76,7 @@ export async function serve({ name, argv, cpu, port, dir }: Start): Promise<Runn
   }
   return {
     pid: child.pid ?? 0,
-    port,
+    port: typeof at === 'number' ? at : 0,
     async stop() {
       child.kill('SIGTERM');
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
@@ -109,9 +111,10 @@ export async function firstLine(file: string, args: string[], pattern: RegExp): 
   }
 }
 
-function answers(port: number): Promise<boolean> {
+function answers(at: number | string): Promise<boolean> {
+  const where = typeof at === 'string' ? { socketPath: at } : { host: '127.0.0.1', port: at };
   return new Promise((resolve) => {
-    const request = get({ host: '127.0.0.1', port, path: '/128', agent: false, timeout: 1000 });
+    const request = get({ ...where, path: '/128', agent: false, timeout: 1000 });
     request.on('response', (response) => {
       let length = 0;
       response.on('data', (bytes: Buffer) => {

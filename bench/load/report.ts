@@ -21,8 +21,17 @@ export interface Provenance {
 /** A row of a table. */
 export type Row = Record<string, string>;
 
-/** Markdown for rounds: each proxy's figures, then the base beside each other one. */
-export function roundsMarkdown(rounds: Rounds, base: string): string {
+/** What the base must reach beside another, as the median of the ratios of the same rounds. */
+export interface Bound {
+  figure: Figure;
+  beside: string;
+  /** Either of them. */
+  most?: number;
+  least?: number;
+}
+
+/** Markdown for rounds: each proxy's figures, then the base beside each other one, then the bounds that were set. */
+export function roundsMarkdown(rounds: Rounds, base: string, bounds: readonly Bound[] = []): string {
   const names = [...new Set(rounds.taken.map(({ peer }) => peer))];
   const order = [base, ...names.filter((name) => name !== base)].filter((name) => names.includes(name));
   const parts = [
@@ -36,6 +45,8 @@ export function roundsMarkdown(rounds: Rounds, base: string): string {
     parts.push(`## ${base} beside the others, round by round`, table(rows));
     parts.push('Ratios of the same round: median, quartiles, extremes.');
   }
+  const judged = bounds.flatMap((bound) => judge(rounds, base, bound));
+  if (judged.length > 0) parts.push('## Bounds', table(judged));
   const { refused, missing } = rounds;
   parts.push(`Refused because another process ran: ${refused}; left out after all retries: ${missing}.`);
   return parts.join('\n\n');
@@ -87,10 +98,12 @@ export function digits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-type Figure = Exclude<keyof Measurement, 'peer' | 'round' | 'disturbed' | 'bad'>;
+/** What is measured and compared. */
+export type Figure = Exclude<keyof Measurement, 'peer' | 'round' | 'disturbed' | 'bad' | 'busy_percent'>;
 
 const FIGURES: readonly { key: Figure; title: string; better: 'less' | 'more' }[] = [
   { key: 'cpu_us_per_request', title: 'CPU µs/request', better: 'less' },
+  { key: 'proxy_cpu_us_per_request', title: 'of it the proxy', better: 'less' },
   { key: 'requests_per_s', title: 'requests/s', better: 'more' },
   { key: 'p50_us', title: 'p50 µs', better: 'less' },
   { key: 'p99_us', title: 'p99 µs', better: 'less' },
@@ -100,10 +113,14 @@ const FIGURES: readonly { key: Figure; title: string; better: 'less' | 'more' }[
 function figures(name: string, measurements: Measurement[]): Row {
   const row: Row = { proxy: name };
   for (const { key, title } of FIGURES) {
-    const { median, q1, q3 } = spread(measurements.map((measurement) => measurement[key]));
+    const values = measurements.flatMap((measurement) => measurement[key] ?? []);
+    if (values.length === 0) continue;
+    const { median, q1, q3 } = spread(values);
     const range = key === 'memory_mib' ? '' : ` (${digits(q1)}–${digits(q3)})`;
     row[title] = digits(median) + range;
   }
+  const busy = measurements.flatMap(({ busy_percent }) => busy_percent ?? []);
+  if (busy.length > 0) row['CPU busy %'] = digits(spread(busy).median);
   row['bad answers'] = String(measurements.reduce((sum, { bad }) => sum + bad, 0));
   row.rounds = String(measurements.length);
   return row;
@@ -112,14 +129,36 @@ function figures(name: string, measurements: Measurement[]): Row {
 function comparisons(rounds: Rounds, base: string, other: string): Row[] {
   const rows: Row[] = [];
   for (const { key, title, better } of FIGURES) {
-    const ratios: number[] = [];
-    for (const ours of of(rounds, base)) {
-      const theirs = of(rounds, other).find(({ round }) => round === ours.round);
-      if (theirs && theirs[key] > 0) ratios.push(ours[key] / theirs[key]);
-    }
+    const ratios = ratiosOf(rounds, key, base, other);
     if (ratios.length > 0) rows.push(comparison(`${title} beside ${other}`, better, spread(ratios)));
   }
   return rows;
+}
+
+/** Ours through theirs, in the rounds that both have. */
+function ratiosOf(rounds: Rounds, key: Figure, base: string, other: string): number[] {
+  return of(rounds, base).flatMap((measurement) => {
+    const ours = measurement[key];
+    const theirs = of(rounds, other).find(({ round }) => round === measurement.round)?.[key];
+    return ours === undefined || !theirs ? [] : [ours / theirs];
+  });
+}
+
+/** Nothing where the other was not measured. */
+function judge(rounds: Rounds, base: string, { figure, beside, most, least }: Bound): Row[] {
+  const ratios = ratiosOf(rounds, figure, base, beside);
+  if (ratios.length === 0) return [];
+  const { median } = spread(ratios);
+  const holds = median <= (most ?? Number.POSITIVE_INFINITY) && median >= (least ?? 0);
+  const title = FIGURES.find(({ key }) => key === figure)?.title ?? figure;
+  return [
+    {
+      bound: `${title} beside ${beside}`,
+      wanted: most === undefined ? `at least ${least?.toFixed(2)}` : `at most ${most.toFixed(2)}`,
+      median: median.toFixed(3),
+      holds: holds ? 'yes' : 'no',
+    },
+  ];
 }
 
 function comparison(title: string, better: 'less' | 'more', ratio: Spread): Row {

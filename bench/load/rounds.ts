@@ -3,7 +3,7 @@
  * what the machine does over minutes meets all alike.
  *
  * One proxy at a time works on its CPU; client and origin share the other. CPU time is that of the proxy's whole process tree
- * within the client's window. A measurement is refused when the CPUs were busy with something that is neither proxy,
+ * within the client's window, with that of the server behind it where a peer has one. A measurement is refused when the CPUs were busy with something that is neither proxy,
  * origin nor client for more than `tolerance` of their time; it is taken again up to `retries` times, and missing after that.
  * When as many are missing as two rounds have, the rounds end there.
  */
@@ -20,8 +20,13 @@ import type { Scenario } from './scenarios.js';
 export interface Measurement {
   round: number;
   peer: string;
+  /** Of all of a peer's processes. */
   cpu_us_per_request: number;
+  /** Of that what stands in front of an app. */
+  proxy_cpu_us_per_request?: number;
   requests_per_s: number;
+  /** Of its one CPU. */
+  busy_percent?: number;
   p50_us: number;
   p99_us: number;
   memory_mib: number;
@@ -53,9 +58,9 @@ export async function runRounds(
     started.push(origin);
     const proxies: Proxy[] = [];
     for (const peer of peers) {
-      const running = await startPeer(peer, scenario, origin, dir, options.proxyCpu);
-      started.push(running);
-      proxies.push({ name: peer.name, running });
+      const proxy = await startPeer(peer, scenario, origin, dir, options.proxyCpu);
+      started.push(proxy);
+      proxies.push(proxy);
     }
     for (let round = 0; round < options.rounds; round++) {
       for (let turn = 0; turn < proxies.length; turn++) {
@@ -79,29 +84,45 @@ export async function startOrigin(dir: string, cpu: number): Promise<Running> {
   const own = join(dir, 'origin');
   await mkdir(own);
   const argv = [tool('origin'), '--listen', `127.0.0.1:${port}`];
-  return serve({ name: 'origin', argv, cpu, port, dir: own });
+  return serve({ name: 'origin', argv, cpu, at: port, dir: own });
 }
 
-/** Starts a proxy on its CPU with the configuration that the scenario needs. */
+/** A peer's processes: the one that clients speak with, and the one behind it, if it has one. */
+export interface Proxy extends Running {
+  peer: Peer;
+  behind?: Running;
+}
+
+/** Starts a peer on its CPU with the configuration that the scenario needs. */
 export async function startPeer(
   peer: Peer,
   scenario: Pick<Scenario, 'feature'>,
   origin: Running,
   dir: string,
   cpu: number,
-): Promise<Running> {
+): Promise<Proxy> {
   const port = await freePort();
   const own = join(dir, peer.name);
   await mkdir(own);
   const { feature } = scenario;
-  const upstream = `127.0.0.1:${origin.port}`;
-  const argv = await peer.prepare({ dir: own, port, origin: upstream, feature });
-  return serve({ name: peer.name, argv, cpu, port, dir: own });
-}
-
-interface Proxy {
-  name: string;
-  running: Running;
+  const path = join(own, 'behind.sock');
+  const command = peer.behind?.({ path, feature });
+  const behind =
+    command && (await serve({ name: `${peer.name}, behind`, argv: command, cpu, at: path, dir: own }));
+  try {
+    const upstream = behind ? path : `127.0.0.1:${origin.port}`;
+    const argv = await peer.prepare({ dir: own, port, origin: upstream, feature });
+    const front = await serve({ name: peer.name, argv, cpu, at: port, dir: own });
+    if (behind === undefined) return { ...front, peer };
+    const stop = async (): Promise<void> => {
+      await front.stop();
+      await behind.stop();
+    };
+    return { ...front, peer, behind, stop };
+  } catch (error) {
+    await behind?.stop();
+    throw error;
+  }
 }
 
 interface Place {
@@ -119,7 +140,7 @@ async function measureQuietly(place: Place, result: Rounds): Promise<void> {
     const quiet = measurement.disturbed <= options.tolerance;
     const percent = (measurement.disturbed * 100).toFixed(1);
     console.log(
-      `round ${round + 1}/${options.rounds}  ${proxy.name.padEnd(12)}` +
+      `round ${round + 1}/${options.rounds}  ${proxy.peer.name.padEnd(17)}` +
         `${measurement.cpu_us_per_request.toFixed(2).padStart(8)} µs CPU/request` +
         `${Math.round(measurement.requests_per_s).toString().padStart(8)} requests/s` +
         `${measurement.p99_us.toString().padStart(7)} µs p99` +
@@ -137,32 +158,46 @@ async function measureQuietly(place: Place, result: Rounds): Promise<void> {
 }
 
 async function measure({ scenario, options, origin, proxy, round }: Place): Promise<Measurement> {
+  const { behind, peer } = proxy;
+  const watched = [proxy, origin, ...(behind ? [behind] : [])].map(({ pid }) => pid);
   const { stdout } = await run('taskset', [
     '-c',
     String(options.loadCpu),
     tool('load'),
-    ...['--to', `127.0.0.1:${proxy.running.port}`],
+    ...['--to', `127.0.0.1:${proxy.port}`],
     ...['--connections', String(options.connections)],
     ...['--secs', String(options.secs), '--warmup', String(options.warmup)],
-    ...['--watch', `${proxy.running.pid},${origin.pid}`],
+    ...['--watch', watched.join(',')],
     ...['--cpus', `${options.proxyCpu},${options.loadCpu}`],
     ...scenario.client,
   ]);
   const seen = JSON.parse(stdout) as Seen;
-  const [own, upstream] = seen.watched;
-  if (seen.requests === 0) throw new Error(`${proxy.name} answered no request in ${scenario.name}`);
-  const known = seen.own_cpu_ns + own.cpu_ns + upstream.cpu_ns;
+  const [front, upstream, back] = seen.watched;
+  if (seen.requests === 0) throw new Error(`${peer.name} answered no request in ${scenario.name}`);
+  const cpu = front.cpu_ns + (back?.cpu_ns ?? 0);
+  const known = seen.own_cpu_ns + cpu + upstream.cpu_ns;
+  const edge = proxyCpu(peer, front, scenario);
   return {
     round,
-    peer: proxy.name,
-    cpu_us_per_request: own.cpu_ns / seen.requests / 1000,
+    peer: peer.name,
+    cpu_us_per_request: cpu / seen.requests / 1000,
+    ...(edge === undefined ? {} : { proxy_cpu_us_per_request: edge / seen.requests / 1000 }),
     requests_per_s: seen.requests / seen.secs,
+    busy_percent: cpu / seen.secs / 1e7,
     p50_us: seen.p50_us,
     p99_us: seen.p99_us,
-    memory_mib: own.memory_kib / 1024,
+    memory_mib: (front.memory_kib + (back?.memory_kib ?? 0)) / 1024,
     bad: seen.wrong + seen.cut + seen.late,
     disturbed: Math.max(seen.busy_ns - known, seen.steal_ns, 0) / seen.capacity_ns,
   };
+}
+
+/** CPU time of the part that stands in front of an app; nothing where there are no two parts. */
+function proxyCpu({ behind, proxyThreads }: Peer, front: Watched, { feature }: Scenario): number | undefined {
+  if (behind !== undefined) return front.cpu_ns;
+  if (proxyThreads === undefined || (feature !== 'app' && feature !== 'websocket')) return undefined;
+  const own = Object.entries(front.threads).filter(([name]) => proxyThreads.test(name));
+  return own.reduce((sum, [, cpu]) => sum + cpu, 0);
 }
 
 /** What the client prints; see `bench/tools/src/bin/load.rs`. */
@@ -178,12 +213,14 @@ interface Seen {
   busy_ns: number;
   steal_ns: number;
   capacity_ns: number;
-  watched: [Watched, Watched];
+  watched: [front: Watched, origin: Watched, behind?: Watched];
 }
 
 interface Watched {
   cpu_ns: number;
   memory_kib: number;
+  /** CPU time by the names of threads. */
+  threads: Record<string, number>;
 }
 
 /** The first pause; each further one is twice as long, so that a compiler can end meanwhile. */

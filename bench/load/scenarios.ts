@@ -1,11 +1,17 @@
 /** What is measured: one row a scenario. */
-import type { Feature } from './peers/peer.js';
+import { APP_PEERS, PEERS } from './peers/index.js';
+import type { Feature, Peer } from './peers/peer.js';
+import type { Bound } from './report.js';
 
 /** A load that is put on each proxy in turn. */
 export interface Scenario {
   name: string;
   about: string;
   feature: Feature;
+  /** What it is measured with; by default every proxy that has the feature. */
+  peers?: readonly Peer[];
+  /** What this gateway shall reach. */
+  bounds?: readonly Bound[];
   /** Arguments of the client beyond the usual ones. */
   client: string[];
 }
@@ -41,4 +47,48 @@ export const SCENARIOS: readonly Scenario[] = [
     feature: 'limit',
     client: ['--path', '/128', '--body', '128'],
   },
+  {
+    name: 'app-edge',
+    about: 'an app that says hello (128 bytes) behind the edge, beside nginx in front of bare uWebSockets.js',
+    feature: 'app',
+    peers: APP_PEERS.edge,
+    client: ['--path', '/128', '--body', '128'],
+    bounds: [{ figure: 'cpu_us_per_request', beside: 'nginx+uws', most: 0.9 }],
+  },
+  {
+    name: 'app-direct',
+    about: 'an app that says hello (128 bytes) by its own door',
+    feature: 'direct',
+    peers: APP_PEERS.direct,
+    client: ['--path', '/128', '--body', '128'],
+    bounds: [
+      { figure: 'requests_per_s', beside: 'uws', least: 0.85 },
+      // The same where the client's CPU is full before the server's.
+      { figure: 'cpu_us_per_request', beside: 'uws', most: 1 / 0.85 },
+    ],
+  },
+  {
+    name: 'app-forward',
+    about: 'what comes in by the door of an app goes to the origin; answers of 128 bytes',
+    feature: 'forward',
+    peers: APP_PEERS.forward,
+    client: ['--path', '/128', '--body', '128'],
+    bounds: [
+      { figure: 'cpu_us_per_request', beside: 'nginx', most: 1.1 },
+      // Five times the requests of a CPU second.
+      { figure: 'cpu_us_per_request', beside: 'fastify', most: 0.2 },
+    ],
+  },
+  {
+    name: 'websocket',
+    about: 'messages of 64 bytes in WebSockets, sent back by an app behind the edge and by its own door',
+    feature: 'websocket',
+    peers: APP_PEERS.websocket,
+    client: ['--path', '/echo', '--websocket', '64'],
+  },
 ];
+
+/** The peers that a scenario is measured with when none are named. */
+export function usualPeers({ peers = PEERS, feature }: Scenario): readonly Peer[] {
+  return peers.filter((peer) => !peer.lacks?.includes(feature));
+}

@@ -70,7 +70,7 @@ async function start(dir: string, started: Running[]): Promise<Stand> {
   const file = join(dir, 'ironsluice.json');
   await writeFile(file, JSON.stringify(config(port, admin, origins, 0)));
   const argv = [process.execPath, join(ROOT, 'dist/main.js'), 'start', '--config', file];
-  const gateway = await serve({ name: 'ironsluice', argv, cpu: 0, port, dir });
+  const gateway = await serve({ name: 'ironsluice', argv, cpu: 0, at: port, dir });
   started.push(gateway, ...origins);
   await answers(admin);
   return { dir, port, admin, gateway, origins };
@@ -88,7 +88,7 @@ async function answers(port: number): Promise<void> {
 
 function origin(dir: string, port: number): Promise<Running> {
   const argv = [tool('origin'), '--listen', `127.0.0.1:${port}`];
-  return serve({ name: 'origin', argv, cpu: 1, port, dir });
+  return serve({ name: 'origin', argv, cpu: 1, at: port, dir });
 }
 
 /** The routes under load stay; `turn` others come and go. */

@@ -1,5 +1,7 @@
 /**
- * Deaths of workers in one process, of five kinds, with open connections and under load at the edge.
+ * Deaths of workers in one process, of six kinds, with open connections and under load at the edge: a worker is closed by a
+ * reload, calls `process.exit`, throws where nobody catches, is ended by `worker.terminate()` because it does not come to its
+ * end, loops until the watchdog ends it after 1 s, or needs too much heap. The log must tell each for what it was.
  *
  * `DEATHS_OF_EACH` says how many of each kind (default 6); the soak sets 40. Memory is judged from 100 deaths on: by the
  * slope of the resident set over the last half.
@@ -17,25 +19,39 @@ import { origin } from '../kit/origin.js';
 import { until } from '../kit/until.js';
 
 const EACH = Number(process.env.DEATHS_OF_EACH ?? 6);
+/** What the log says of each kind; a worker that is closed by a reload is no news. */
+const KINDS = {
+  exit: /"code":7,"delay":\d+,"msg":"a worker ended and is replaced"/,
+  throw: /"msg":"a worker died: Error: thrown/,
+  terminate: /"msg":"a worker did not finish in time and is ended"/,
+  loop: /"msg":"a worker is stuck and is replaced"/,
+  memory: /"msg":"a worker died: it needs more than 48 MiB/,
+};
 /** KiB a death. */
 const MOST_GROWTH = 64;
 
-/** Ends in the way that the path says; `held` is never answered. The number makes each bundle another. */
+/**
+ * Ends in the way that the path says; `held` is never answered, and `block` stands still after its answer, as in a synchronous
+ * call that does not return. The number makes each bundle another.
+ */
 const MODULE = (n: number) => `
 const number = ${n};
 export default (request) => {
   switch (request.path.slice(5)) {
-    case 'exit': process.exit(1);
+    case 'exit': process.exit(7);
     case 'throw': setTimeout(() => { throw new Error('thrown'); }); return new Promise(() => {});
     case 'loop': for (;;);
     case 'memory': { const all = []; for (;;) all.push(new Array(100_000).fill(all.length)); }
+    case 'block':
+      setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+      return 'blocked';
     case 'held': return new Promise(() => {});
     default: return String(number);
   }
 };
 `;
 
-test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
+test(`${6 * EACH} deaths of workers harm nobody else`, async (t) => {
   const upstream = await origin(t, (_, response) => void response.end('edge'));
   const config = {
     workers: 1,
@@ -102,13 +118,18 @@ test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
 
   let number = 0;
   let slowest = 0;
+  const reload = async (): Promise<void> => {
+    number += 1;
+    await writeFile(join(dir, 'app.ts'), MODULE(number));
+    const reloaded = await fetch(`http://${admin}/reload`, { method: 'POST' });
+    assert.equal(reloaded.status, 200, await reloaded.text());
+    assert.equal((await ask('/app/x'))[1], String(number), 'the new module answers');
+  };
   const kill: Record<string, () => Promise<void>> = {
-    async close() {
-      number += 1;
-      await writeFile(join(dir, 'app.ts'), MODULE(number));
-      const reloaded = await fetch(`http://${admin}/reload`, { method: 'POST' });
-      assert.equal(reloaded.status, 200, await reloaded.text());
-      assert.equal((await ask('/app/x'))[1], String(number), 'the new module answers');
+    close: reload,
+    async terminate() {
+      assert.deepEqual(await ask('/app/block', 'POST'), [200, 'blocked']);
+      await reload(); // the supervisor waits for the old worker, and terminates it
     },
     ...Object.fromEntries(
       ['exit', 'throw', 'loop', 'memory'].map((kind) => [
@@ -137,8 +158,11 @@ test(`${5 * EACH} deaths of workers harm nobody else`, async (t) => {
     }
     if (round === 0) first = descriptors();
   }
+  const told = (pattern: RegExp): number => running.stderr.match(new RegExp(pattern, 'g'))?.length ?? 0;
+  await until(() => told(KINDS.terminate) >= EACH, 'the last worker that stood still is ended');
   stop = true;
   await Promise.all([...load, ...crowd]);
+  for (const [kind, pattern] of Object.entries(KINDS)) assert.equal(told(pattern), EACH, kind);
   assert.deepEqual(odd, [], 'what others at the app saw');
   t.diagnostic(
     `${edge} requests at the edge, ${failed} failed; slowest answer after a death ${slowest.toFixed(0)} ms`,

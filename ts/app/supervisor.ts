@@ -150,7 +150,11 @@ class Crew {
         const gone = new Promise((resolve) => worker.once('exit', resolve));
         if (slot.listening && patienceMs > 0) {
           this.#say(slot, { type: 'drain', patienceMs });
-          const timer = setTimeout(() => void end(worker, slot.socket), patienceMs + GRACE_MS);
+          const timer = setTimeout(() => {
+            const about = { app: this.plan.name, worker: slot.index, patience_ms: patienceMs };
+            this.#place.log('warn', about, 'a worker did not finish in time and is ended');
+            void end(worker, slot.socket);
+          }, patienceMs + GRACE_MS);
           await gone;
           clearTimeout(timer);
         } else {

@@ -1,9 +1,24 @@
-/** The proxies that can be compared, ours first. */
+/** What can be compared, ours first. */
 import { envoy } from './envoy.js';
 import { floor } from './floor.js';
 import { haproxy } from './haproxy.js';
-import { ironsluice } from './ironsluice.js';
+import { ironsluice, ironsluiceDirect, ironsluiceRoute } from './ironsluice.js';
 import { nginx } from './nginx.js';
 import type { Peer } from './peer.js';
+import { fastify, nginxUws, node, uws } from './servers.js';
 
+/** Proxies, of which each fits every scenario that does not name its own peers. */
 export const PEERS: readonly Peer[] = [ironsluice, nginx, haproxy, envoy, floor];
+
+/** Those of the scenarios with apps. */
+export const APP_PEERS = {
+  edge: [ironsluice, nginxUws],
+  direct: [ironsluice, uws, fastify, node],
+  forward: [ironsluice, ironsluiceRoute, nginx, fastify, node],
+  websocket: [ironsluice, ironsluiceDirect, nginxUws, uws],
+} as const satisfies Record<string, readonly Peer[]>;
+
+/** By their names, each once. */
+export const ALL_PEERS: ReadonlyMap<string, Peer> = new Map(
+  [...PEERS, ...Object.values(APP_PEERS).flat()].map((peer) => [peer.name, peer]),
+);

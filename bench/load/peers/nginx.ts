@@ -15,6 +15,7 @@ export const nginx: Peer = {
 };
 
 function config({ dir, port, origin, feature }: Setting): string {
+  const isSocket = feature === 'websocket';
   // Without this a master started by root runs its workers as a user who cannot read `dir`.
   const user = process.getuid?.() === 0 ? 'user root;' : '';
   const zone = `limit_req_zone $binary_remote_addr zone=clients:10m rate=${NEVER_REFUSED}r/s;`;
@@ -33,8 +34,9 @@ http {
   keepalive_requests 1000000000;
   client_max_body_size 0;
   ${feature === 'limit' ? zone : ''}
+  ${isSocket ? 'map $http_upgrade $upgrading { default upgrade; "" ""; }' : ''}
   upstream origin {
-    server ${origin};
+    server ${origin.startsWith('/') ? `unix:${origin}` : origin};
     keepalive 128;
     keepalive_requests 1000000000;
   }
@@ -45,7 +47,8 @@ http {
       proxy_pass http://origin;
       proxy_http_version 1.1;
       proxy_request_buffering off;
-      proxy_set_header Connection "";
+      proxy_set_header Connection ${isSocket ? '$upgrading' : '""'};
+      ${isSocket ? 'proxy_set_header Upgrade $http_upgrade;' : ''}
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }

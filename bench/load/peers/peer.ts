@@ -5,8 +5,11 @@
  * and stopping are the same for all (`process.ts`).
  */
 
-/** What the proxy under test must do besides forwarding. */
-export type Feature = 'plain' | 'limit';
+/**
+ * What the program under test must do: forward (`plain`), with a rate limit (`limit`); or be an app that says hello, behind the
+ * edge (`app`) or directly (`direct`), forwards (`forward`), or sends back what comes in a WebSocket (`websocket`).
+ */
+export type Feature = 'plain' | 'limit' | 'app' | 'direct' | 'forward' | 'websocket';
 
 /** Where one proxy runs, and for what. */
 export interface Setting {
@@ -14,7 +17,7 @@ export interface Setting {
   dir: string;
   /** The port of 127.0.0.1 to listen on. */
   port: number;
-  /** The origin, as `address:port`. */
+  /** The origin, as `address:port`; or the path of what stands {@link Peer.behind} it. */
   origin: string;
   feature: Feature;
 }
@@ -28,6 +31,10 @@ export interface Peer {
   prepare(setting: Setting): Promise<string[]>;
   /** Features it does not have; a scenario that needs one leaves it out. */
   lacks?: Feature[];
+  /** The command of a server behind it, which listens at the Unix socket `path` and counts with it. */
+  behind?(place: { path: string; feature: Feature }): string[];
+  /** Names of the threads that are the proxy, where another part of the process answers. */
+  proxyThreads?: RegExp;
 }
 
 /** A rate that no client reaches, so that a limiter decides on each request and refuses none. */

@@ -2,16 +2,22 @@
 //!
 //! Units: nanoseconds of CPU, kibibytes of memory. CPU time is the sum of `schedstat` (its first field is
 //! time on a CPU in ns) over all threads, because `stat` counts in clock ticks of 10 ms. It lags by at most
-//! one scheduler tick for a thread that is running. What a thread that ended within the window
+//! one scheduler tick for a thread that is running. Threads are also summed by their names, so that parts
+//! of one process can be told apart. What a thread that ended within the window
 //! used after the first sample is lost; no server under test ends threads under load.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::Path;
 
 /// CPU time used so far by each thread of some process trees.
-pub struct CpuSample(HashMap<u32, u64>);
+pub struct CpuSample(HashMap<u32, Thread>);
+
+struct Thread {
+    name: String,
+    used: u64,
+}
 
 impl CpuSample {
     /// The threads of `root` and of everything it started.
@@ -26,7 +32,9 @@ impl CpuSample {
                 let text = fs::read_to_string(task.path().join("schedstat"));
                 if let (Ok(tid), Ok(text)) = (tid, text) {
                     let used = first_number(&text).ok_or_else(|| odd("schedstat"))?;
-                    threads.insert(tid, used);
+                    let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+                    let name = name.trim_end().into();
+                    threads.insert(tid, Thread { name, used });
                 }
             }
         }
@@ -38,9 +46,17 @@ impl CpuSample {
 
     /// Nanoseconds used since `earlier`.
     pub fn since(&self, earlier: &Self) -> u64 {
-        let used =
-            |(tid, now): (&u32, &u64)| now.saturating_sub(earlier.0.get(tid).copied().unwrap_or(0));
-        self.0.iter().map(used).sum()
+        self.by_name(earlier).values().sum()
+    }
+
+    /// Nanoseconds used since `earlier`, by the names of threads.
+    pub fn by_name(&self, earlier: &Self) -> BTreeMap<&str, u64> {
+        let mut sums = BTreeMap::new();
+        for (tid, thread) in &self.0 {
+            let before = earlier.0.get(tid).map_or(0, |thread| thread.used);
+            *sums.entry(thread.name.as_str()).or_default() += thread.used.saturating_sub(before);
+        }
+        sums
     }
 }
 
@@ -158,8 +174,13 @@ mod tests {
         while std::time::Instant::now() < until {
             spun = std::hint::black_box(spun + 1);
         }
-        let used = CpuSample::of(own).unwrap().since(&before);
+        let after = CpuSample::of(own).unwrap();
+        let used = after.since(&before);
         assert!(used > 5_000_000, "60 ms of spinning counted as {used} ns");
+        let by_name = after.by_name(&before);
+        assert_eq!(by_name.values().sum::<u64>(), used);
+        let most = by_name.iter().max_by_key(|(_, used)| **used);
+        assert!(most.is_some_and(|(name, used)| !name.is_empty() && *used > 5_000_000));
         assert!(memory_kib(own).unwrap() > 100);
         assert!(Unused::of(&[0]).unwrap().idle > 0);
         assert!(Unused::of(&[usize::MAX]).is_err());

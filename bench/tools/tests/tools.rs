@@ -1,7 +1,7 @@
 //! The measuring programs against one another: what they count must be what happened.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 struct Server {
@@ -100,6 +100,65 @@ fn each_kind_of_load_passes_the_floor_without_a_bad_answer() {
         }
         assert!(number(&line, "requests") > 0, "{case:?}: {line}");
         assert!(number(&line, "cpu_ns") > 0, "{case:?}: {line}");
+    }
+}
+
+#[test]
+fn messages_of_a_websocket_are_counted_when_they_come_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    // One thread a connection; they end with the process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || echo(stream));
+        }
+    });
+    let run = |length: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_load"))
+            .args(["--to", &address, "--websocket", length, "--cpus", "0"])
+            .args(["--secs", "0.2", "--warmup", "0.05", "--connections", "8"])
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("it is text")
+    };
+    let line = run("64");
+    assert!(number(&line, "requests") > 0, "{line}");
+    for key in ["wrong", "cut", "late"] {
+        assert_eq!(number(&line, key), 0, "{key}: {line}");
+    }
+    // The server breaks this one.
+    let line = run("13");
+    assert_eq!(number(&line, "requests"), 0, "{line}");
+    assert!(number(&line, "cut") > 0, "{line}");
+}
+
+/// Takes any handshake, and sends back what comes in short frames; one of 13 bytes with another content.
+fn echo(mut stream: TcpStream) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let answer =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    stream.write_all(answer.as_bytes()).ok()?;
+    loop {
+        let mut start = [0; 6];
+        stream.read_exact(&mut start).ok()?;
+        let length = start[1] & 0x7f;
+        let mut body = vec![0; length.into()];
+        stream.read_exact(&mut body).ok()?;
+        for (at, byte) in body.iter_mut().enumerate() {
+            *byte ^= start[2 + at % 4];
+        }
+        if length == 13 {
+            body[12] = b'!';
+        }
+        let frame = [&[0x81, length][..], &body].concat();
+        stream.write_all(&frame).ok()?;
     }
 }
 

@@ -4,9 +4,11 @@
 //! each request has a new connection, closed by the client after the answer (from 32 source addresses in
 //! turn, so that ports in TIME_WAIT do not run out); no `Connection: close` is sent, so what a proxy does
 //! upstream is the same as with keep-alive. With `--post N` each request is a POST with a body of N bytes, written as the socket takes it.
+//! With `--websocket N` each connection becomes a WebSocket first, and a request is a text message of N bytes, its answer the echo.
 //!
 //! At the beginning and the end of the window it reads the CPU time of the process trees in `--watch`, its own, and how
-//! long the CPUs in `--cpus` were busy, so that CPU time, requests and disturbance are of the same span.
+//! long the CPUs in `--cpus` were busy, so that CPU time, requests and disturbance are of the same span. CPU time is told by
+//! the names of threads too.
 //! Output: one line of JSON. An answer is bad when its status is not in `--expect`, its length is not `--body` (status
 //! 200 only), it is cut off, or it is more than 2 s late at the end.
 
@@ -16,14 +18,15 @@ use std::time::{Duration, Instant};
 
 use bench_tools::answer::{Answer, Answers};
 use bench_tools::args::Args;
+use bench_tools::frame::{self, Frames, Heard};
 use bench_tools::procfs::{self, CpuSample, Unused};
 use bench_tools::sys::{self, Events, Poll};
 use hdrhistogram::Histogram;
 
 fn main() -> io::Result<()> {
     let mut args = Args::new(
-        "load --to ADDRESS:PORT [--path /128] [--body BYTES] [--post BYTES] [--close] [--expect 200,429] \
-         [--connections 64] [--secs 3] [--warmup 0.5] [--watch PID,PID] [--cpus 0,1]",
+        "load --to ADDRESS:PORT [--path /128] [--body BYTES] [--post BYTES] [--close] [--websocket BYTES] \
+         [--expect 200,429] [--connections 64] [--secs 3] [--warmup 0.5] [--watch PID,PID] [--cpus 0,1]",
     );
     let to: SocketAddrV4 = args.required("--to");
     let path: String = args.value("--path").unwrap_or_else(|| "/128".into());
@@ -37,13 +40,19 @@ fn main() -> io::Result<()> {
     if expect.is_empty() {
         expect.push(200);
     }
-    let plan = Plan {
+    let mut plan = Plan {
         to,
+        opening: None,
         request: request(&path, post),
         close: args.flag("--close"),
         body: args.value("--body"),
         expect,
     };
+    if let Some(length) = args.value("--websocket") {
+        plan.opening = Some(frame::handshake(&path));
+        plan.request = frame::message(length);
+        plan.body = Some(length as u64);
+    }
     args.finish();
     sys::raise_open_files()?;
     let mut client = Client::new(plan, connections)?;
@@ -60,6 +69,8 @@ fn main() -> io::Result<()> {
 /// What to send and what to take for a good answer.
 struct Plan {
     to: SocketAddrV4,
+    /// Comes first on each connection.
+    opening: Option<Vec<u8>>,
     request: Vec<u8>,
     close: bool,
     body: Option<u64>,
@@ -88,7 +99,21 @@ struct Connection {
     stream: TcpStream,
     sent: usize,
     began: Instant,
-    answers: Answers,
+    reader: Reader,
+}
+
+/// What tells one answer from the next.
+enum Reader {
+    Http(Answers),
+    /// The opening is under way, or was not answered yet.
+    Opening(Frames),
+    Messages(Frames),
+}
+
+/// What a read brought to its end.
+enum Ended {
+    Opening,
+    Request(Answer),
 }
 
 impl Client {
@@ -118,7 +143,10 @@ impl Client {
             stream,
             sent: 0,
             began: Instant::now(),
-            answers: Answers::default(),
+            reader: match self.plan.opening {
+                Some(_) => Reader::Opening(Frames::default()),
+                None => Reader::Http(Answers::default()),
+            },
         })
     }
 
@@ -141,7 +169,7 @@ impl Client {
     /// finds nothing to do.
     fn turn(&mut self, at: usize) -> io::Result<()> {
         let connection = &mut self.connections[at];
-        if connection.send(&self.plan.request).is_err() {
+        if connection.send(&self.plan).is_err() {
             return self.failed(at);
         }
         loop {
@@ -151,13 +179,15 @@ impl Client {
                 Err(error) if would_block(&error) => return Ok(()),
                 Ok(_) | Err(_) => return self.failed(at),
             };
-            let answer = match connection.answers.feed(&self.scratch[..n]) {
-                Ok((used, answer)) if used == n => answer,
+            let ended = match connection.reader.feed(&self.scratch[..n]) {
+                Some((used, ended)) if used == n => ended,
                 // Bytes after the answer to the only request in flight were not asked for.
-                Ok(_) | Err(_) => return self.failed(at),
+                Some(_) | None => return self.failed(at),
             };
-            if let Some(answer) = answer {
-                self.answered(at, answer)?;
+            match ended {
+                Some(Ended::Request(answer)) => self.answered(at, answer)?,
+                Some(Ended::Opening) => self.next(at)?,
+                None => {}
             }
             if n < self.scratch.len() {
                 return Ok(());
@@ -177,9 +207,15 @@ impl Client {
             self.connections[at] = self.open(at)?;
             return Ok(());
         }
+        self.next(at)
+    }
+
+    /// Sends the next request of a connection whose last one was answered.
+    fn next(&mut self, at: usize) -> io::Result<()> {
+        let connection = &mut self.connections[at];
         connection.sent = 0;
-        connection.began = now;
-        match connection.send(&self.plan.request) {
+        connection.began = Instant::now();
+        match connection.send(&self.plan) {
             Ok(()) => Ok(()),
             Err(_) => self.failed(at),
         }
@@ -202,7 +238,11 @@ impl Client {
 }
 
 impl Connection {
-    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+    fn send(&mut self, plan: &Plan) -> io::Result<()> {
+        let request = match (&self.reader, &plan.opening) {
+            (Reader::Opening(_), Some(opening)) => opening,
+            _ => &plan.request,
+        };
         while self.sent < request.len() {
             match (&self.stream).write(&request[self.sent..]) {
                 Ok(n) => self.sent += n,
@@ -211,6 +251,34 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+impl Reader {
+    /// Takes bytes up to the end of an answer; nothing when they are none.
+    fn feed(&mut self, bytes: &[u8]) -> Option<(usize, Option<Ended>)> {
+        let (used, heard) = match self {
+            Self::Http(answers) => {
+                let (used, answer) = answers.feed(bytes).ok()?;
+                return Some((used, answer.map(Ended::Request)));
+            }
+            Self::Opening(frames) | Self::Messages(frames) => frames.feed(bytes).ok()?,
+        };
+        let ended = match heard {
+            Some(Heard::Open) => {
+                if let Self::Opening(frames) = self {
+                    *self = Self::Messages(std::mem::take(frames));
+                }
+                Some(Ended::Opening)
+            }
+            Some(Heard::Message(body)) => Some(Ended::Request(Answer {
+                status: 200,
+                body,
+                close: false,
+            })),
+            None => None,
+        };
+        Some((used, ended))
     }
 }
 
@@ -284,7 +352,13 @@ fn report(tally: &Tally, before: &Sample, after: &Sample) -> String {
         .map(|((pid, now), (_, then))| {
             let cpu = now.since(then);
             let memory = procfs::memory_kib(*pid).unwrap_or(0);
-            format!("{{\"pid\":{pid},\"cpu_ns\":{cpu},\"memory_kib\":{memory}}}")
+            let threads: Vec<String> = now
+                .by_name(then)
+                .iter()
+                .map(|(name, cpu)| format!("{name:?}:{cpu}"))
+                .collect();
+            let threads = threads.join(",");
+            format!("{{\"pid\":{pid},\"cpu_ns\":{cpu},\"memory_kib\":{memory},\"threads\":{{{threads}}}}}")
         })
         .collect();
     let statuses: Vec<String> = tally
