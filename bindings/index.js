@@ -18,6 +18,7 @@ export const {
   parseProxyHeader,
   parseRequestHead,
   quiet,
+  Reactor,
   Rendezvous,
   version,
   writeProxyHeader,

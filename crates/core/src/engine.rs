@@ -252,6 +252,7 @@ impl Run {
     /// Sends a forward elsewhere, before anything of it was sent.
     pub fn redirect(&mut self, id: AskId, to: u32) {
         self.attempts.retain(|(i, _)| *i != id);
+        forward::withdraw(&mut self.exchange);
         self.open_forward(id, to);
     }
 

@@ -9,7 +9,7 @@ use gateway_core::snapshot::Live;
 use crate::chunks::Chunks;
 use crate::guest::Guest;
 use crate::http1::Txn;
-use crate::poll::Event;
+use crate::poll::{self, Event, Moved};
 
 /// One descriptor that is watched, or a guest, which has none.
 pub(crate) struct Conn {
@@ -23,6 +23,8 @@ pub(crate) struct Conn {
     pub read_closed: bool,
     /// It waits in the list of those that go on in the next tick.
     pub queued: bool,
+    /// It is a client without a socket.
+    pub guest: bool,
     pub role: Role,
 }
 
@@ -89,7 +91,9 @@ impl Conns {
     }
 
     fn place(&mut self, fd: Option<OwnedFd>, role: Role) -> u32 {
+        let guest = fd.is_none();
         let conn = |generation| Conn {
+            guest,
             fd,
             generation,
             readable: false,
@@ -147,6 +151,31 @@ impl Conns {
             .fd
             .as_ref()
             .map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// Receives from `i`, as [`poll::recv`].
+    pub fn recv(&mut self, i: u32, into: &mut [u8]) -> Moved {
+        poll::recv(self.fd(i), into)
+    }
+
+    /// Sends to `i`, as [`poll::send`].
+    pub fn send(&mut self, i: u32, bytes: &[u8]) -> Moved {
+        poll::send(self.fd(i), bytes)
+    }
+
+    /// Sends two pieces to `i`, as [`poll::send_two`].
+    pub fn send_two(&mut self, i: u32, a: &[u8], b: &[u8]) -> Moved {
+        poll::send_two(self.fd(i), a, b)
+    }
+
+    /// Nothing more is sent to `i`.
+    pub fn finish(&mut self, i: u32) {
+        poll::finish(self.fd(i));
+    }
+
+    /// `i` ends with a reset when it is closed.
+    pub fn reset_on_close(&mut self, i: u32) {
+        poll::reset_on_close(self.fd(i));
     }
 
     pub fn client(&mut self, i: u32) -> Option<&mut Client> {

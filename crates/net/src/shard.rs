@@ -151,7 +151,7 @@ impl Shard {
     fn cut(&mut self, i: u32) {
         let t = self.take(i);
         if t.as_ref().is_some_and(|t| t.flags.responding) {
-            poll::reset_on_close(self.conns.fd(i));
+            self.conns.reset_on_close(i);
         }
         self.close_client(i, t);
     }
@@ -288,7 +288,7 @@ impl Shard {
                 self.remove(up);
             }
         }
-        poll::reset_on_close(self.conns.fd(client));
+        self.conns.reset_on_close(client);
         self.close_client(client, None);
     }
 

@@ -47,9 +47,20 @@ pub fn introduce(ex: &mut Exchange, route: &str, timeout: Nanos) {
         (b"ironsluice-route", route.as_bytes()),
         (b"ironsluice-timeout", ms.as_bytes()),
     ];
+    withdraw(ex);
     for (name, value) in told {
-        ex.request.remove(name);
         let _full = ex.request.add(name, value);
+    }
+}
+
+/// Takes back what only an app is told.
+pub fn withdraw(ex: &mut Exchange) {
+    for name in [
+        b"ironsluice-client" as &[u8],
+        b"ironsluice-route",
+        b"ironsluice-timeout",
+    ] {
+        ex.request.remove(name);
     }
 }
 

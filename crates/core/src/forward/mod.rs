@@ -4,6 +4,6 @@ mod announce;
 mod attempt;
 mod balance;
 
-pub use announce::{announce, introduce};
+pub use announce::{announce, introduce, withdraw};
 pub use attempt::{reply, Attempt, Choice, Failure};
 pub use balance::{Balance, Turns};

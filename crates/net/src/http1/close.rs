@@ -12,14 +12,14 @@ use super::decide::DRAIN;
 use super::drive::Next;
 use super::txn::{Stage, Txn};
 use crate::meter::Count as _;
-use crate::poll::{self, Moved};
+use crate::poll::Moved;
 use crate::shard::{env, Shard};
 
 impl Shard {
     /// The response's last byte is made. What follows on the connection is decided here.
     pub(super) fn finish(&mut self, i: u32, t: &mut Txn, complete: bool) -> Next {
         self.done(i, t, complete);
-        if self.conns.fd(i) < 0 {
+        if self.conns[i].guest {
             return self.end_guest(i, t);
         }
         let rest = !t.request.reader.is_done();
@@ -95,7 +95,7 @@ impl Shard {
         if done && !self.conns[i].readable {
             return Next::Close;
         }
-        poll::finish(self.conns.fd(i));
+        self.conns.finish(i);
         self.wheel.set(i, self.now + LINGER_TIME);
         Next::Again
     }
@@ -230,7 +230,7 @@ impl Shard {
             let _as_far_as_it_goes = self.flush(i, t);
             return Next::Reset;
         }
-        if self.conns.fd(i) < 0 {
+        if self.conns[i].guest {
             t.flags.close = true;
             return self.guest_fault(i, t);
         }
@@ -249,7 +249,7 @@ impl Shard {
             t.out.clear();
             self.recycle(t);
         }
-        if self.conns.fd(i) < 0 && self.leave(i) {
+        if self.conns[i].guest && self.leave(i) {
             self.remove(i);
             return;
         }

@@ -34,7 +34,7 @@ impl Shard {
                 }
                 Step::Forward(id) => {
                     t.forward = id;
-                    if self.conns.fd(i) < 0 {
+                    if self.conns[i].guest {
                         if let Some(next) = self.begin_local(i, t, id) {
                             return next;
                         }
@@ -252,7 +252,7 @@ impl Shard {
         } else {
             Connection::KeepAlive
         };
-        if self.conns.fd(i) < 0 {
+        if self.conns[i].guest {
             self.guest_head(i, t, framing, declared);
         } else {
             wire::http1::write_response(

@@ -4,7 +4,7 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use super::txn::{Stage, Txn};
-use crate::poll::{self, Moved};
+use crate::poll::Moved;
 use crate::shard::Shard;
 
 /// What becomes of a connection after it was driven.
@@ -49,7 +49,7 @@ impl Shard {
         match next.unwrap_or_else(|_| self.rescue(i, &mut t)) {
             Next::Close => self.close_client(i, Some(t)),
             Next::Reset => {
-                poll::reset_on_close(self.conns.fd(i));
+                self.conns.reset_on_close(i);
                 self.close_client(i, Some(t));
             }
             Next::Wait => self.keep(i, t),
@@ -86,7 +86,7 @@ impl Shard {
         match t.stage {
             Stage::Proxy => self.read_proxy_header(i, t),
             Stage::Head => self.read_head(i, t),
-            Stage::Lingering if self.conns.fd(i) < 0 => self.end_guest(i, t),
+            Stage::Lingering if self.conns[i].guest => self.end_guest(i, t),
             Stage::Lingering | Stage::Draining => self.throw_away(i, t),
             Stage::Tunnel => self.tunnel(i, t),
             stage => {
@@ -145,7 +145,7 @@ impl Shard {
 
     /// Sends what waits for the client. True if all went out.
     pub(super) fn flush(&mut self, i: u32, t: &mut Txn) -> Result<bool, Next> {
-        if self.conns.fd(i) < 0 {
+        if self.conns[i].guest {
             return self.flush_guest(i, t);
         }
         while !t.out.is_empty() {
@@ -155,7 +155,7 @@ impl Shard {
                 }
                 return Ok(false);
             }
-            match poll::send(self.conns.fd(i), t.out.as_slice()) {
+            match self.conns.send(i, t.out.as_slice()) {
                 Moved::Some(n) => {
                     if n < t.out.len() {
                         self.conns[i].writable = false;
@@ -179,11 +179,10 @@ impl Shard {
         if !self.conns[i].readable {
             return Moved::Blocked;
         }
-        let fd = self.conns.fd(i);
-        if fd < 0 {
+        if self.conns[i].guest {
             return self.receive_guest(i);
         }
-        let moved = poll::recv(fd, &mut self.scratch);
+        let moved = self.conns.recv(i, &mut self.scratch);
         match moved {
             Moved::Some(n) => {
                 let of = self.scratch.len();

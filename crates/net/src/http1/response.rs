@@ -10,7 +10,7 @@ use super::txn::{Stage, Txn};
 use super::upstream::settings;
 use crate::conns::NONE;
 use crate::faults;
-use crate::poll::{self, Moved};
+use crate::poll::Moved;
 use crate::shard::{env, Shard};
 
 impl Shard {
@@ -19,7 +19,7 @@ impl Shard {
         if !self.conns[up].readable {
             return Moved::Blocked;
         }
-        let moved = poll::recv(self.conns.fd(up), &mut self.scratch);
+        let moved = self.conns.recv(up, &mut self.scratch);
         match moved {
             Moved::Some(n) => {
                 let of = self.scratch.len();
@@ -104,7 +104,7 @@ impl Shard {
                 }
                 t.flags.continued |= status == 100;
                 // A guest's owner has no word for it.
-                let told = self.conns.fd(i) >= 0;
+                let told = !self.conns[i].guest;
                 if told && t.run.exchange.request.version() == Version::Http11 {
                     let head = &t.run.exchange.response;
                     wire::http1::write_response(
@@ -171,7 +171,7 @@ impl Shard {
         // A client that waits for a 100 may still send its body or not: what follows could be either.
         let unsure = t.info.expect_continue && !t.flags.continued && !t.request.reader.is_done();
         t.flags.close |= t.flags.until_close || unsure || self.draining();
-        let guest = self.conns.fd(i) < 0;
+        let guest = self.conns[i].guest;
         t.response.writer = match writer {
             Writer::Chunked if guest => Writer::Plain,
             writer => writer,

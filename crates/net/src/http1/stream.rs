@@ -15,7 +15,7 @@ use crate::faults;
 use crate::guest::local_end;
 use crate::meter::Count as _;
 use crate::meter::Upstream as Count;
-use crate::poll::{self, Moved};
+use crate::poll::Moved;
 use crate::shard::{env, Shard};
 
 impl Shard {
@@ -79,7 +79,7 @@ impl Shard {
             let bodies = &t.run.acts.bodies;
             match t.request.plain(Side::Request, bodies, &self.scratch[..n]) {
                 Some(plain) => {
-                    let sent = match poll::send(self.conns.fd(t.up), &self.scratch[..plain]) {
+                    let sent = match self.conns.send(t.up, &self.scratch[..plain]) {
                         Moved::Some(sent) => sent,
                         _ => 0,
                     };
@@ -121,7 +121,7 @@ impl Shard {
             if !self.conns[t.up].writable {
                 return Ok(false);
             }
-            match poll::send(self.conns.fd(t.up), t.up_out.as_slice()) {
+            match self.conns.send(t.up, t.up_out.as_slice()) {
                 Moved::Some(n) => {
                     if n < t.up_out.len() {
                         self.conns[t.up].writable = false;
@@ -223,7 +223,7 @@ impl Shard {
         let plain = t
             .response
             .plain(Side::Response, bodies, &self.scratch[from..to]);
-        let large = plain.filter(|n| t.out.len() + n > JOINED && self.conns.fd(i) >= 0);
+        let large = plain.filter(|n| t.out.len() + n > JOINED && !self.conns[i].guest);
         let Some(n) = large else {
             let bodies = &mut t.run.acts.bodies;
             return match t.response.relay(
@@ -241,7 +241,7 @@ impl Shard {
         };
         let data = &self.scratch[from..from + n];
         let sent = if self.conns[i].writable {
-            match poll::send_two(self.conns.fd(i), t.out.as_slice(), data) {
+            match self.conns.send_two(i, t.out.as_slice(), data) {
                 Moved::Some(sent) => sent,
                 Moved::Blocked => 0,
                 Moved::End | Moved::Broken => return Next::Close,

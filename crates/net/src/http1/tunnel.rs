@@ -6,7 +6,7 @@ use wire::{Connection, Framing, Version};
 
 use super::drive::Next;
 use super::txn::{Stage, Txn};
-use crate::poll::{self, Moved};
+use crate::poll::Moved;
 use crate::shard::Shard;
 
 impl Shard {
@@ -53,7 +53,7 @@ impl Shard {
                     if !self.conns[to].writable {
                         break;
                     }
-                    match poll::send(self.conns.fd(to), queue.as_slice()) {
+                    match self.conns.send(to, queue.as_slice()) {
                         Moved::Some(n) => {
                             if n < queue.len() {
                                 self.conns[to].writable = false;
@@ -77,7 +77,7 @@ impl Shard {
                 if later {
                     break;
                 }
-                match poll::recv(self.conns.fd(from), &mut self.scratch) {
+                match self.conns.recv(from, &mut self.scratch) {
                     Moved::Some(n) => {
                         let of = self.scratch.len();
                         self.conns[from].received(n, of);
@@ -92,7 +92,7 @@ impl Shard {
                     Moved::Blocked => self.conns[from].readable = false,
                     Moved::End => {
                         self.conns[from].readable = false;
-                        poll::finish(self.conns.fd(to));
+                        self.conns.finish(to);
                         if up {
                             t.flags.client_ended = true;
                         } else {

@@ -294,7 +294,7 @@ impl Shard {
         if !self.conns[up].readable {
             return false;
         }
-        let blocked = poll::recv(self.conns.fd(up), &mut self.scratch[..1]) == poll::Moved::Blocked;
+        let blocked = self.conns.recv(up, &mut self.scratch[..1]) == poll::Moved::Blocked;
         if blocked {
             self.conns[up].readable = false;
         }
