@@ -12,11 +12,15 @@
 //! finds the end and no request. Who ends a thread from outside calls it before; a thread that
 //! runs out of heap is quieted by a callback of V8, before Node's own ends it.
 //!
+//! A worker's other sockets are on ports that it shares with others. [`guard`] of such a port marks them: its
+//! listening socket gets a number in TCP_KEEPINTVL, which connections inherit and nobody uses, for no keep-alive probes
+//! are sent; `quiet` of the worker's path takes these too.
+//!
 //! Errors: none; where functions of libuv or V8 are missing, `guard` says false and the caller must
 //! not open such sockets in a worker.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{c_int, c_void};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -55,6 +59,10 @@ pub fn guard(env: Env, unix: Option<String>, port: Option<u16>) -> bool {
     if got != sys::Status::napi_ok {
         return false;
     }
+    if let Address::Port(port) = ours {
+        // SAFETY: the loop is this thread's and not running.
+        unsafe { mark(&uv, event_loop.cast(), port) };
+    }
     let closing = ours.clone();
     let guard = Box::into_raw(Box::new(Guard {
         hook: std::ptr::null_mut(),
@@ -74,6 +82,9 @@ pub fn guard(env: Env, unix: Option<String>, port: Option<u16>) -> bool {
         return false;
     }
     // Once a thread, for V8 takes a callback once; a worker has one server that runs what is foreign.
+    if let Address::Unix(path) = &closing {
+        MARK.set(mark_of(path));
+    }
     if matches!(closing, Address::Unix(_)) && !LIMITED.replace(true) {
         // Lives as long as the isolate, which gives no sign of its end that comes late enough.
         let limit = Box::leak(Box::new(Limit {
@@ -119,6 +130,7 @@ fn silence(ours: &Address) -> u32 {
     {
         return 0;
     }
+    let marked = marks().get(path).copied();
     let [dead, peer] = pair;
     let mut silenced = 0;
     let names = std::fs::read_dir("/proc/self/fd")
@@ -126,7 +138,8 @@ fn silence(ours: &Address) -> u32 {
         .flatten()
         .flatten();
     for fd in names.filter_map(|name| name.file_name().to_str()?.parse::<c_int>().ok()) {
-        if bound_to(fd).as_ref() == Some(ours) {
+        let is_marked = marked.is_some_and(|mark| option(fd, libc::TCP_KEEPINTVL) == Some(mark));
+        if is_marked || bound_to(fd).as_ref() == Some(ours) {
             // SAFETY: both are open descriptors; what `fd` named is closed, and what waits for it
             // finds a peer that is gone.
             if unsafe { libc::dup3(dead, fd, libc::O_CLOEXEC) } == fd {
@@ -143,6 +156,78 @@ fn silence(ours: &Address) -> u32 {
     silenced
 }
 
+/// Marks the listening sockets of a loop at a port, with the mark of this thread's worker.
+///
+/// # Safety
+/// The loop is the calling thread's, and not running.
+unsafe fn mark(uv: &Uv, event_loop: *mut c_void, port: u16) {
+    let mut marked = Marked {
+        uv: *uv,
+        port,
+        mark: MARK.get(),
+    };
+    if marked.mark != 0 {
+        // SAFETY: as the caller says; `each_mark` gets what outlives the walk.
+        unsafe { (uv.walk)(event_loop, each_mark, (&raw mut marked).cast()) };
+    }
+}
+
+struct Marked {
+    uv: Uv,
+    port: u16,
+    mark: c_int,
+}
+
+unsafe extern "C" fn each_mark(handle: *mut c_void, marked: *mut c_void) {
+    // SAFETY: `mark` passes what it owns; the handle is live while the loop is walked.
+    unsafe {
+        let Marked { uv, port, mark } = &*marked.cast::<Marked>();
+        let mut fd = -1;
+        if (uv.handle_get_type)(handle) == POLL
+            && (uv.fileno)(handle, &mut fd) == 0
+            && bound_to(fd) == Some(Address::Port(*port))
+        {
+            let len = size_of::<c_int>() as libc::socklen_t;
+            let value = (&raw const *mark).cast();
+            libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, value, len);
+        }
+    }
+}
+
+/// A number of TCP's options; none for what is no such socket.
+fn option(fd: c_int, name: c_int) -> Option<c_int> {
+    let (mut value, mut len) = (0, size_of::<c_int>() as libc::socklen_t);
+    // SAFETY: there is room for the value, as the length says.
+    let got = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            name,
+            (&raw mut value).cast(),
+            &mut len,
+        )
+    };
+    (got == 0).then_some(value)
+}
+
+/// The mark of the worker at this path: one that nobody who lives has, as long as there are few.
+fn mark_of(path: &[u8]) -> c_int {
+    let mut all = marks();
+    let taken: HashSet<c_int> = all.values().copied().collect();
+    let free = (MARKS.0..MARKS.1).find(|mark| !taken.contains(mark));
+    let mark = free.unwrap_or_default();
+    if mark != 0 {
+        all.insert(path.to_vec(), mark);
+    }
+    mark
+}
+
+/// Marks by the path of their worker.
+fn marks() -> MutexGuard<'static, HashMap<Vec<u8>, c_int>> {
+    static ALL: LazyLock<Mutex<HashMap<Vec<u8>, c_int>>> = LazyLock::new(Mutex::default);
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Descriptors that were taken away and may still have a handle.
 fn taken() -> MutexGuard<'static, HashSet<c_int>> {
     static TAKEN: LazyLock<Mutex<HashSet<c_int>>> = LazyLock::new(Mutex::default);
@@ -150,6 +235,8 @@ fn taken() -> MutexGuard<'static, HashSet<c_int>> {
 }
 
 thread_local! {
+    /// The mark of this thread's worker; 0 if it has none.
+    static MARK: Cell<c_int> = const { Cell::new(0) };
     /// Whether this thread's heap has the callback.
     static LIMITED: Cell<bool> = const { Cell::new(false) };
 }
@@ -220,6 +307,9 @@ unsafe extern "C" fn sweep(_: sys::napi_async_cleanup_hook_handle, guard: *mut c
         // the script's server, is gone with the script.
         unsafe { libc::close(*fd) };
     }
+    if let Address::Unix(path) = &guard.ours {
+        marks().remove(path);
+    }
     // SAFETY: the hook is the one that runs.
     unsafe { sys::napi_remove_async_cleanup_hook(guard.hook) };
 }
@@ -279,5 +369,7 @@ fn bound_to(fd: c_int) -> Option<Address> {
     }
 }
 
+/// Seconds that nobody waits for: above the system's default, 75, and below its bound, 32767.
+const MARKS: (c_int, c_int) = (20_000, 32_000);
 /// Bytes.
 const HEADROOM: usize = 4 << 20;

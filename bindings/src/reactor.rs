@@ -7,11 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{Function, JsValue, Uint32Array, Uint8Array};
+use napi::bindgen_prelude::{Function, JsValue, Uint32ArraySlice, Uint8ArraySlice};
 use napi::{sys, Env};
 use napi_derive::napi;
 use net::outbox::{said, Event};
-use net::{Answered, Arrival, Local};
+use net::{Answered, Arrival, Arrived, Local};
 
 use crate::error::{error, Result};
 use crate::registry;
@@ -93,15 +93,16 @@ impl Reactor {
         net.as_ref().map(|n| n.doors_of(&app)).unwrap_or_default()
     }
 
-    /// A request: its door, the peer's address (4 or 16 bytes; none for this machine), and its head with the empty line.
+    /// A request: its door, the peer's address (4 or 16 bytes; another length for this machine), and its head with the empty
+    /// line. Without an address it is begun only if nobody looks at it; see `name`.
     ///
     /// Returns its key, plus 2^32 times: 0 nothing yet, 1 the caller answers and calls `answered`, 2 there is something
-    /// to take, 3 the head is no text: come again with bytes, 4 the listener is gone.
+    /// to take, 3 the head is no text: come again with bytes, 4 the listener is gone, 5 come again with the address.
     #[napi(catch_unwind)]
     pub fn begin(
         &self,
         door: u32,
-        peer: Option<Uint8Array>,
+        peer: Option<&[u8]>,
         #[napi(ts_arg_type = "string | Uint8Array")] head: Text,
     ) -> f64 {
         if head.is_unsure() {
@@ -116,13 +117,15 @@ impl Reactor {
         };
         let arrival = Arrival {
             listener,
-            peer: peer_of(peer.as_deref()),
+            peer: peer.map(peer_of),
             head: head.bytes(),
             local,
         };
         let before = reactor.outbox().events.len();
-        let Some(key) = reactor.arrive(arrival) else {
-            return 4.0 * KEYS;
+        let key = match reactor.arrive(arrival) {
+            Arrived::As(key) => key,
+            Arrived::WhoseIsIt => return 5.0 * KEYS,
+            Arrived::NoListener => return 4.0 * KEYS,
         };
         let outbox = reactor.outbox();
         let mut code = 0.0;
@@ -141,13 +144,13 @@ impl Reactor {
     /// Copies events, eight numbers each (key, what is said, head from and to, body from and to, length low and high),
     /// and their bytes. Returns how many; 0 when all were taken.
     #[napi(catch_unwind)]
-    pub fn take(&self, mut events: Uint32Array, mut bytes: Uint8Array) -> u32 {
+    pub fn take(&self, mut events: Uint32ArraySlice<'_>, mut bytes: Uint8ArraySlice<'_>) -> u32 {
+        // SAFETY: both arrays are the caller's and stay during this call, in which no script runs.
+        let (words, room) = unsafe { (events.as_mut(), bytes.as_mut()) };
         let mut net = self.inner.net.borrow_mut();
         let Some(reactor) = net.as_mut() else {
             return 0;
         };
-        // SAFETY: both arrays are the caller's and stay during this call, in which no script runs.
-        let (words, room) = unsafe { (events.as_mut(), bytes.as_mut()) };
         let outbox = reactor.outbox();
         let mut page = Page { room, used: 0 };
         let (mut at, mut part) = self.inner.taken.get();
@@ -193,11 +196,17 @@ impl Reactor {
         count
     }
 
+    /// Says whose request it is that came without an address: before `head` and `forward`.
+    #[napi(catch_unwind)]
+    pub fn name(&self, key: u32, peer: &[u8]) {
+        self.inner.with((), |n| n.name(key, peer_of(peer)));
+    }
+
     /// More of a request's body, and whether it is the last. Returns how many bytes wait: over 65536, push no more until
     /// `PUSH` is said.
     #[napi(catch_unwind)]
-    pub fn push(&self, key: u32, bytes: Uint8Array, last: bool) -> u32 {
-        self.inner.with(0, |n| n.push(key, &bytes, last) as u32)
+    pub fn push(&self, key: u32, bytes: &[u8], last: bool) -> u32 {
+        self.inner.with(0, |n| n.push(key, bytes, last) as u32)
     }
 
     /// Whether the client takes more.
@@ -228,14 +237,14 @@ impl Reactor {
 
     /// The caller's answer begins: a whole head with its framing. False if it is none, or too late.
     #[napi(catch_unwind)]
-    pub fn respond(&self, key: u32, head: Uint8Array) -> bool {
-        self.inner.with(false, |n| n.respond(key, &head))
+    pub fn respond(&self, key: u32, head: &[u8]) -> bool {
+        self.inner.with(false, |n| n.respond(key, head))
     }
 
     /// More of it. Returns how many bytes wait: over 65536, no more until `ANSWER` is said.
     #[napi(catch_unwind)]
-    pub fn answer(&self, key: u32, bytes: Uint8Array, last: bool) -> u32 {
-        self.inner.with(0, |n| n.answer(key, &bytes, last) as u32)
+    pub fn answer(&self, key: u32, bytes: &[u8], last: bool) -> u32 {
+        self.inner.with(0, |n| n.answer(key, bytes, last) as u32)
     }
 
     /// The caller has answered a request that was said to be `PLAIN`.
@@ -414,10 +423,10 @@ fn refer(env: &Env, function: &Function<(), ()>) -> Result<sys::napi_ref> {
     Ok(reference)
 }
 
-fn peer_of(bytes: Option<&[u8]>) -> SocketAddr {
+fn peer_of(bytes: &[u8]) -> SocketAddr {
     let ip = match bytes {
-        Some(b) if b.len() == 4 => IpAddr::V4(Ipv4Addr::new(b[0], b[1], b[2], b[3])),
-        Some(b) if b.len() == 16 => {
+        b if b.len() == 4 => IpAddr::V4(Ipv4Addr::new(b[0], b[1], b[2], b[3])),
+        b if b.len() == 16 => {
             let v6 = <[u8; 16]>::try_from(b).map(Ipv6Addr::from);
             v6.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |v6| {
                 IpAddr::V6(v6).to_canonical()

@@ -43,6 +43,7 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// Where each listener sends what no route takes, by its place.
     strays: Vec<Option<u32>>,
+    plain: bool,
     /// In the order of the config.
     pub upstreams: Vec<Upstream>,
     /// Where connections of each listener are counted, in the order of the config.
@@ -265,6 +266,7 @@ impl Snapshot {
             .access_log
             .as_ref()
             .map(|a| (a.to.clone(), Arc::new(a.format.clone())));
+        let plain = access_log.is_none() && routes.iter().all(|r| r.filters.is_empty());
         let listener_meters = config
             .listeners
             .iter()
@@ -276,6 +278,7 @@ impl Snapshot {
                 router,
                 routes,
                 strays,
+                plain,
                 upstreams,
                 listener_meters,
                 access_log,
@@ -284,6 +287,11 @@ impl Snapshot {
         } else {
             Err(faults)
         }
+    }
+
+    /// True if nobody looks at who sent a request that is answered here.
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// The route of a request on this listener.

@@ -5,7 +5,7 @@
 //! A guest is one request. Bounds: the owner is asked to push no more than [`HELD`] bytes ahead;
 //! a response waits while the owner is not writable or the outbox is full.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use gateway_core::body::Side;
 use gateway_core::filter::AskId;
@@ -41,6 +41,8 @@ pub(crate) struct Guest {
     deaf: bool,
     /// The owner knows that this is over.
     told: bool,
+    /// Its address is not known.
+    nameless: bool,
     /// Which upstream the owner answers for.
     local: Local,
 }
@@ -62,8 +64,8 @@ pub enum Local {
 pub struct Arrival<'a> {
     /// The place of the listener in the config.
     pub listener: u32,
-    /// Who sent it.
-    pub peer: SocketAddr,
+    /// Who sent it; none as long as it takes time to find out. If that must be known, nothing is begun.
+    pub peer: Option<SocketAddr>,
     /// Method, target and fields as they came, with the empty line.
     pub head: &'a [u8],
     /// What the owner answers itself.
@@ -71,15 +73,18 @@ pub struct Arrival<'a> {
 }
 
 impl Shard {
-    /// Takes in a guest and drives it as far as it goes at once. None if the listener is gone.
-    pub(crate) fn arrive(&mut self, a: Arrival<'_>) -> Option<u32> {
+    /// Takes in a guest and drives it as far as it goes at once.
+    pub(crate) fn arrive(&mut self, a: Arrival<'_>) -> Arrived {
         let at = |l: &crate::listener::Listener| l.index == a.listener && !l.retired;
-        let slot = self.listeners.iter().position(at)?;
+        let Some(slot) = self.listeners.iter().position(at) else {
+            return Arrived::NoListener;
+        };
         let mut guest = self.spare_guests.pop().unwrap_or_default();
         guest.input.append(a.head);
         guest.local = a.local;
+        guest.nameless = a.peer.is_none();
         let i = self.conns.insert_guest(Client {
-            peer: a.peer,
+            peer: a.peer.unwrap_or(NOBODY),
             listener: slot as u16,
             requests: 0,
             txn: None,
@@ -93,7 +98,37 @@ impl Shard {
         if let Some(g) = self.conns.guest(i) {
             g.chunked = chunked;
         }
-        Some(key)
+        if std::mem::take(&mut self.asks_peer) {
+            return Arrived::WhoseIsIt;
+        }
+        Arrived::As(key)
+    }
+
+    /// True if `i`'s address is not known but must be: then nothing was begun, and it is forgotten.
+    pub(crate) fn must_know(&mut self, i: u32, t: &mut Txn) -> bool {
+        let nameless = self.conns.guest(i).is_some_and(|g| g.nameless);
+        if nameless {
+            self.asks_peer = true;
+            t.flags.begun = false;
+            if let Some(g) = self.conns.guest(i) {
+                g.told = true;
+            }
+        }
+        nameless
+    }
+
+    /// The owner says whose request it is.
+    pub(crate) fn name(&mut self, i: u32, peer: SocketAddr) {
+        let Some(g) = self.conns.guest(i).filter(|g| g.nameless) else {
+            return;
+        };
+        g.nameless = false;
+        if let Some(client) = self.conns.client(i) {
+            client.peer = peer;
+            if let Some(t) = client.txn.as_deref_mut() {
+                t.run.exchange.client = gateway_core::filter::Client::new(peer);
+            }
+        }
     }
 
     /// The name of a guest: its place, and the end of its generation.
@@ -311,6 +346,9 @@ impl Shard {
             Local::All => true,
         };
         if !mine {
+            if self.must_know(i, t) {
+                return Some(Next::Close);
+            }
             let upgrade = t.info.upgrade.take()?;
             if !t
                 .run
@@ -495,6 +533,17 @@ impl Shard {
     }
 }
 
+/// What became of an arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrived {
+    /// It has this key.
+    As(u32),
+    /// It must be known whose it is: nothing was begun.
+    WhoseIsIt,
+    /// Its listener is gone.
+    NoListener,
+}
+
 /// How a request ended that its owner answered plainly.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered {
@@ -523,6 +572,7 @@ pub(crate) fn local_end(t: &mut Txn) -> Option<bool> {
     })
 }
 
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// Places of guests; a thread has fewer.
 const INDEX_BITS: u32 = 21;
 /// Bytes that an owner may push, or answer, ahead.

@@ -30,6 +30,6 @@ mod shard;
 mod timers;
 
 pub use gateway::{workers, Gateway, Sockets, StartError};
-pub use guest::{Answered, Arrival, Local};
+pub use guest::{Answered, Arrival, Arrived, Local};
 pub use poll::counts;
 pub use reactor::Reactor;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use gateway_core::snapshot::Snapshot;
 
 use crate::gateway::Gateway;
-use crate::guest::{Answered, Arrival};
+use crate::guest::{Answered, Arrival, Arrived};
 use crate::mailbox::Mailbox;
 use crate::outbox::Outbox;
 use crate::shard::Shard;
@@ -86,12 +86,17 @@ impl Reactor {
             .collect()
     }
 
-    /// A request. None if its listener is gone.
-    pub fn arrive(&mut self, arrival: Arrival<'_>) -> Option<u32> {
+    /// A request.
+    pub fn arrive(&mut self, arrival: Arrival<'_>) -> Arrived {
         self.shard.read_clock();
-        let key = self.shard.arrive(arrival);
+        let arrived = self.shard.arrive(arrival);
         self.shard.settle_soon();
-        key
+        arrived
+    }
+
+    /// Says whose request it is that came without an address.
+    pub fn name(&mut self, key: u32, peer: std::net::SocketAddr) {
+        self.at(key, (), |shard, i| shard.name(i, peer));
     }
 
     /// More of a request's body. Returns how many bytes wait; see [`said::PUSH`](crate::outbox::said::PUSH).

@@ -73,6 +73,8 @@ pub(crate) struct Shard {
     pub spare_guests: Vec<Box<Guest>>,
     queue: Vec<u64>,
     expired: Vec<u32>,
+    /// A guest's address must be known before it is begun.
+    pub asks_peer: bool,
     /// It has guests only, which may come by any listener.
     pub doors: bool,
     /// Closing down: by when.
@@ -118,6 +120,7 @@ impl Shard {
             spare_guests: Vec::new(),
             queue: Vec::new(),
             expired: Vec::new(),
+            asks_peer: false,
             doors: false,
             drain_by: None,
             stop: false,

@@ -141,6 +141,9 @@ impl Shard {
         }
         faults::panic_if(t, b"head");
         let snapshot = self.snapshot.clone();
+        if self.conns[i].guest && !snapshot.is_plain() && self.must_know(i, t) {
+            return Next::Close;
+        }
         let step = t
             .run
             .begin(&mut env!(self), &snapshot, index, Client::new(peer));
