@@ -36,6 +36,8 @@ export type Code =
   | 'usage'
   /** The server engine that was asked for does not run here. */
   | 'server_unavailable'
+  /** An answer broke off. */
+  | 'cut'
   /** An app can forward only what came by a direct door. */
   | 'not_direct'
   /** No upstream of that name is in the config. */

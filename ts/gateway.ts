@@ -10,6 +10,7 @@ import { Apps } from './app/apps.js';
 import { judge } from './config/check.js';
 import { type Loaded, loadFile, loadValue } from './config/load.js';
 import { GateError, wrap } from './errors.js';
+import { type Injected, Injector, type InjectRequest } from './inject.js';
 import { createLog, type Log } from './log.js';
 import { expose } from './metrics.js';
 import { type Native, type Settings, start } from './native.js';
@@ -47,6 +48,7 @@ export class Gateway {
   #loaded: Loaded;
   #settings: Settings;
   #admin: Admin | undefined;
+  #injector: Injector | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -151,6 +153,22 @@ export class Gateway {
     return next;
   }
 
+  /**
+   * Sends a request through the gateway without a client's socket; everything else is as for any other request.
+   *
+   * @throws GateError `usage`, `cut`, `closed`, `not_supported`; and what a stub throws.
+   */
+  async inject(request: InjectRequest): Promise<Injected> {
+    const names = this.addresses().map(({ name }) => name);
+    const listener = request.listener ?? names[0] ?? '';
+    if (!names.includes(listener)) {
+      throw new GateError('usage', `no listener is called ${JSON.stringify(listener)}`, `name one of ${names.join(', ')}`);
+    }
+    if (this.#closing !== undefined) throw new GateError('closed', 'the gateway is closed');
+    this.#injector ??= new Injector(this.#native.id);
+    return this.#injector.inject(request, listener);
+  }
+
   /** Opens the access log's file anew, after it was moved away. */
   reopenLogs(): void {
     this.#native.reopenLogs();
@@ -176,6 +194,7 @@ export class Gateway {
         this.#log.warn({ timeoutMs }, 'some requests did not end in time and were cut off');
       }
       await doors;
+      this.#injector?.close();
       this.#native.close();
       await this.#apps.close(Math.min(timeoutMs, 1_000)); // their requests have ended with the edge's
       await this.#admin?.close();

@@ -11,21 +11,43 @@ import type { DoorExchange, Exchange, Door as ServerDoor } from './server-types.
 export class Door implements ServerDoor {
   readonly reactor: Reactor;
   readonly serve: (exchange: Exchange) => void;
-  readonly #number: number;
+  readonly number: number;
 
-  /** `listener`: its name in the config. `serve` answers what leads to the app. */
-  constructor(reactor: Reactor, listener: string, serve: (exchange: Exchange) => void) {
+  /** `listener`: its name in the config. `serve` answers what leads to the listener's app, or whatever would be forwarded. */
+  constructor(
+    reactor: Reactor,
+    listener: string,
+    serve: (exchange: Exchange) => void,
+    answers: 'app' | 'all' | 'none' = 'app',
+  ) {
     this.reactor = reactor;
     this.serve = serve;
-    this.#number = reactor.native.door(listener, true, false);
+    this.number = reactor.native.door(listener, answers === 'app', answers === 'all');
   }
 
-  arrive(x: DoorExchange, head: string, peer: Uint8Array | undefined, bytes: () => Uint8Array): void {
-    const guest = new Guest(this, x);
-    let begun = head === '' ? 'bytes' : this.reactor.begin(this.#number, peer, head, guest, guest.keep);
-    if (begun === 'bytes') begun = this.reactor.begin(this.#number, peer, bytes(), guest, guest.keep);
-    if (begun === 'local') guest.answer(true);
-    else if (begun === 'fault') x.respond(503, ['connection', 'close']);
+  /** The same door, with another who answers. */
+  with(serve: (exchange: Exchange) => void): Door {
+    const door: Door = Object.create(this);
+    return Object.assign(door, { serve });
+  }
+
+  arrive(x: DoorExchange, head: string, peer: () => Uint8Array | undefined, bytes: () => Uint8Array): void {
+    const guest = new Guest(this, x, peer);
+    const { reactor, number } = this;
+    let text: string | Uint8Array = head === '' ? bytes() : head;
+    let begun = reactor.begin(number, this.#asks ? peer() : undefined, text, guest);
+    if (begun === BEGUN.bytes) {
+      text = bytes();
+      begun = reactor.begin(number, this.#asks ? peer() : undefined, text, guest);
+    }
+    if (begun === BEGUN.whose) {
+      this.#asks = true; // the next one is probably like this
+      begun = reactor.begin(number, peer() ?? NOBODY, text, guest);
+    }
+    if (begun === BEGUN.local) {
+      this.#asks = false;
+      guest.answer(true);
+    } else if (begun === BEGUN.noListener) x.respond(503, ['connection', 'close']);
     else guest.feed();
   }
 }

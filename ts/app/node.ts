@@ -6,6 +6,7 @@
 import { createServer, type Server as HttpServer, type IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { addressBytes } from './address.js';
 import { asksForSocket, bytesOfHead, type Head, handshakeFault, headFault, internal } from './head.js';
 import { MAX_HEAD } from './load.js';
 import { NodeExchange, type Owner } from './node-exchange.js';
@@ -160,18 +161,6 @@ function headOf({ method = '', rawHeaders, url = '' }: IncomingMessage): Head {
   const fields = rawHeaders.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text));
   if (at < 0) return { method, path: url, query: undefined, fields };
   return { method, path: url.slice(0, at), query: url.slice(at + 1), fields };
-}
-
-/** An address as bytes; only IPv4 and its IPv6 form are met where it matters, others go by their text. */
-function addressBytes(text: string): Uint8Array | undefined {
-  const v4 = /(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
-  if (v4 !== null) return Uint8Array.from(v4.slice(1).map(Number));
-  if (!text.includes(':')) return undefined;
-  const [left = '', right = ''] = text.split('%')[0]?.split('::') ?? [];
-  const groups = (part: string): number[] => (part === '' ? [] : part.split(':').map((g) => Number.parseInt(g, 16)));
-  const [before, after] = [groups(left), groups(right)];
-  const all = [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
-  return Uint8Array.from(all.flatMap((g) => [g >> 8, g & 255]));
 }
 
 const [MAJOR = 0, MINOR = 0] = process.versions.node.split('.').map(Number);

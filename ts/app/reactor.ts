@@ -33,11 +33,12 @@ export interface Word {
 
 /** Who hears of a request. */
 export interface Listener {
+  key: number;
   hear(word: Word): void;
 }
 
-/** What became of a request at once. */
-export type Begun = 'waits' | 'local' | 'fault';
+/** What became of a request at once; as `begin` of `bindings/src/reactor.rs`. */
+export const BEGUN = { waits: 0, local: 1, events: 2, bytes: 3, noListener: 4, whose: 5 } as const;
 
 /** The core in this thread. */
 export class Reactor {
@@ -60,23 +61,22 @@ export class Reactor {
     return this.#guests.size;
   }
 
-  /** Hands over a request; `keep` is told its key before anything is heard of it. */
-  begin(
-    door: number,
-    peer: Uint8Array | undefined,
-    head: string | Uint8Array,
-    guest: Listener,
-    keep: (key: number) => void,
-  ): Begun | 'bytes' {
+  /** Hands over a request; its key is told before anything is heard of it. */
+  begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array, guest: Listener): number {
     const result = this.native.begin(door, peer, head);
     const code = Math.floor(result / KEYS);
-    if (code === 3) return 'bytes';
-    if (code === 4) return 'fault';
-    const key = result % KEYS;
-    keep(key);
+    if (code > BEGUN.events) return code;
+    const key = result - code * KEYS;
+    guest.key = key;
+    if (code === BEGUN.local) return code;
     this.#guests.set(key, guest);
-    if (code === 2) this.take();
-    return code === 1 ? 'local' : 'waits';
+    if (code === BEGUN.events) this.take();
+    return code;
+  }
+
+  /** Listens to what is said of a request that this side was to answer. */
+  listen(guest: Listener): void {
+    this.#guests.set(guest.key, guest);
   }
 
   /** This side is done with it. */
