@@ -24,6 +24,7 @@ export type {
   App,
   AppContext,
   AppHandler,
+  AppObject,
   BodyLike,
   ReplyLike,
   ReplyParts,
@@ -32,6 +33,9 @@ export type {
 export { defineApp } from './app/handler.js';
 export type { AppRequest } from './app/request.js';
 export { BodyError } from './app/request.js';
+export { publish } from './app/runtime.js';
+export type { Sent } from './app/server-types.js';
+export type { AppSocket, UpgradeDecision, WebSocketHandlers, WebSocketOptions } from './app/websocket.js';
 export type { Code, Fault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';
