@@ -20,6 +20,9 @@ import { Gateway, type GatewayOptions } from './gateway.js';
 import type { Config } from './generated/config.js';
 import { version as coreVersion } from './native.js';
 
+export { EventHub, type EventHubOptions } from './app/event-hub.js';
+export type { EventSourceLike, EventStreamOptions, ServerEvent } from './app/events.js';
+export { eventStream, lastEventId } from './app/events.js';
 export type {
   App,
   AppContext,

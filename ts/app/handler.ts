@@ -104,12 +104,7 @@ export interface SharedCounter {
 export function defineApp<T extends AppHandler>(app: T): T;
 export function defineApp<C = undefined>(app: AppObject<C>): AppObject<C>;
 export function defineApp<C>(app: App<C>): App<C> {
-  try {
-    checkApp(app);
-  } catch (error) {
-    Error.captureStackTrace(error as Error, defineApp); // the place is the caller's
-    throw error;
-  }
+  checkApp(app);
   return app;
 }
 

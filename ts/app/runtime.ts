@@ -36,6 +36,8 @@ export class Runtime {
   readonly epoch: string;
   readonly order: Order;
   readonly hubs = new Map<string, Hub>();
+  /** By the name of a hub that may come: its events up to this number are kept nowhere. */
+  readonly dropped = new Map<string, number>();
   readonly #links: Links;
   readonly #topics: Topics;
   #server: AppServer | undefined;
@@ -53,6 +55,7 @@ export class Runtime {
     });
     this.#links.receiveSeeds(({ events, dropped }) => {
       for (const [name, number] of Object.entries(dropped)) {
+        this.dropped.set(name, number);
         const hub = this.hubs.get(name);
         if (hub !== undefined) hub.dropped = number;
       }
@@ -151,4 +154,4 @@ export function publish(topic: string, message: string | Uint8Array): boolean {
 
 let current: Runtime | undefined;
 /** A worker that is stuck must not keep others from starting. */
-const GREET_MS = 1_000;
+const GREET_MS = 250;

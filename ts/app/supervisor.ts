@@ -66,6 +66,8 @@ interface Slot {
   readonly index: number;
   readonly beat: SharedArrayBuffer;
   worker: Worker | undefined;
+  /** Its place in the mesh. */
+  member: Member | undefined;
   socket: string;
   listening: boolean;
   served: boolean;
@@ -151,6 +153,7 @@ class Crew {
     await Promise.all(
       this.#slots.map(async (slot) => {
         slot.leaving = true;
+        absent(slot);
         clearTimeout(slot.restart);
         const { worker } = slot;
         if (worker === undefined) return;
@@ -182,6 +185,7 @@ class Crew {
       index,
       beat: new SharedArrayBuffer(8),
       worker: undefined,
+      member: undefined,
       socket: '',
       listening: false,
       served: false,
@@ -203,6 +207,7 @@ class Crew {
       listening: false,
       link: (end) => worker.postMessage({ type: 'link', end } satisfies ToWorker, [end.port]),
     };
+    slot.member = member;
     const links = mesh.join(member);
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       name: `${plan.name}-${slot.index}`,
@@ -298,6 +303,7 @@ class Crew {
   }
 
   async #replace(slot: Slot, worker: Worker, stuckMs: number): Promise<void> {
+    absent(slot);
     // Not looked at again while its stack is read.
     Atomics.store(new BigInt64Array(slot.beat), 0, now() + 60_000n);
     const stack = await stackOf(worker.threadId);
@@ -409,6 +415,11 @@ class Supervisor {
   #say(message: FromSupervisor, transfer: MessagePort[] = []): void {
     this.#port.postMessage(message, transfer);
   }
+}
+
+/** A new worker does not wait for this one to be greeted. */
+function absent({ member }: Slot): void {
+  if (member !== undefined) member.listening = false;
 }
 
 /**

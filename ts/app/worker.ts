@@ -200,12 +200,16 @@ function handlerOf(app: App<unknown>): AppHandler {
 /** `file:line:column` of the first frame of a stack that is the user's. */
 function placeOf(stack: string | undefined): string | undefined {
   const frames = stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
-  const own = frames.find((line) => !line.includes('node:') && !line.includes('/node_modules/'));
+  const own = frames.find(
+    (line) => !line.includes('node:') && !line.includes('/node_modules/') && !line.includes(OURS),
+  );
   return own === undefined
     ? undefined
     : /\(?((?:file:\/\/)?\/[^()]*:\d+:\d+)\)?$/.exec(own)?.[1]?.replace('file://', '');
 }
 
+/** Where this package's own code is. */
+const OURS = new URL('../', import.meta.url).href.replace('file://', '');
 const BEAT_MS = 50;
 /** Faults of handlers that are logged, a second and worker. */
 const LINES = 10;
