@@ -224,11 +224,12 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     const { port, replace } = await site(t, module(1), { engine, app: { drain_timeout: '200ms' } });
     const old = await webSocket(t, port);
     await replace(module(2));
-    const fresh = await webSocket(t, port);
+    const [fresh, other] = [await webSocket(t, port), await webSocket(t, port)];
     assert.equal(await old.closed, 1001);
-    // After its close a socket publishes no more within its worker, but to the others it does.
-    await until(() => fresh.got.length > 0, 'the word of the close handler');
-    assert.deepEqual(fresh.got, ['t:1 1001']);
+    await until(() => fresh.got.length > 0, 'the word of the close handler, from the old worker');
+    other.ws.close(4000);
+    await until(() => fresh.got.length > 1, 'that of a socket beside it');
+    assert.deepEqual(fresh.got, ['t:1 1001', 't:2 4000']);
   },
 
   async 'a stop of the gateway closes with 1001 well before its patience ends'(t, engine) {

@@ -57,7 +57,13 @@ export class Apps {
           .digest('hex');
         const { doors, ...rest } = app;
         const isAtDoor = doors.length > 0;
-        return { ...rest, isAtDoor, workers: settings.workers, identity, module: await this.#write(identity, text) };
+        return {
+          ...rest,
+          isAtDoor,
+          workers: settings.workers,
+          identity,
+          module: await this.#write(identity, text),
+        };
       }),
     );
     const answer = await this.#ask(supervisor, { type: 'prepare', apps: plans });

@@ -175,7 +175,8 @@ function addressBytes(text: string): Uint8Array | undefined {
   if (v4 !== null) return Uint8Array.from(v4.slice(1).map(Number));
   if (!text.includes(':')) return undefined;
   const [left = '', right = ''] = text.split('%')[0]?.split('::') ?? [];
-  const groups = (part: string): number[] => (part === '' ? [] : part.split(':').map((g) => Number.parseInt(g, 16)));
+  const groups = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((g) => Number.parseInt(g, 16));
   const [before, after] = [groups(left), groups(right)];
   const all = [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
   return Uint8Array.from(all.flatMap((g) => [g >> 8, g & 255]));

@@ -119,7 +119,11 @@ export class Context implements AppContext {
   forward(upstream: string): Forwarded {
     if (this.#exchange.forward === undefined) {
       const fix = 'answer through a route that leads to the upstream, or give the listener door: app';
-      throw new GateError('not_direct', 'a request that came through the edge cannot be forwarded by an app', fix);
+      throw new GateError(
+        'not_direct',
+        'a request that came through the edge cannot be forwarded by an app',
+        fix,
+      );
     }
     this.#exchange.forward(upstream);
     return new Forwarded();

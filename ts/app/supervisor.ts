@@ -11,10 +11,10 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { attach, noteWorker, quiet } from '#bindings';
+import type { DoorPlan } from './doors.js';
 import type { LinkEnd } from './links.js';
 import { type Member, Mesh } from './mesh.js';
 import { stackOf } from './stuck.js';
-import type { DoorPlan } from './doors.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.js';
 
 /** One app as it shall run. */
@@ -143,7 +143,8 @@ class Crew {
   }
 
   #serve(slot: Slot): void {
-    if (this.#gateway !== undefined) this.#say(slot, { type: 'gateway', id: this.#gateway, doors: this.#doors });
+    if (this.#gateway !== undefined)
+      this.#say(slot, { type: 'gateway', id: this.#gateway, doors: this.#doors });
   }
 
   /** Lets all workers finish within `patienceMs`, and ends them. */

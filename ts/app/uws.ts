@@ -9,7 +9,15 @@
  */
 import { createServer } from 'node:net';
 import { guardThread } from './guard.js';
-import { asksForSocket, bytesOfHead, fieldOf, type Head, handshakeFault, headFault, internal } from './head.js';
+import {
+  asksForSocket,
+  bytesOfHead,
+  fieldOf,
+  type Head,
+  handshakeFault,
+  headFault,
+  internal,
+} from './head.js';
 import {
   type AppServer,
   type Chunk,
@@ -165,7 +173,12 @@ class Server<C> implements AppServer, Owner {
     hasLength = false;
     req.forEach(addLine);
     text += '\r\n';
-    const x = new UwsExchange(this, res, { method, path: '', query: undefined, fields: NO_FIELDS }, !hasLength);
+    const x = new UwsExchange(
+      this,
+      res,
+      { method, path: '', query: undefined, fields: NO_FIELDS },
+      !hasLength,
+    );
     const peer = new Uint8Array(res.getRemoteAddress());
     try {
       door.arrive(x, text, peer, () => bytesOfHead(headOf(req)));

@@ -68,7 +68,7 @@ export interface WebSocketHandlers<C = undefined> extends WebSocketOptions {
   close?(socket: AppSocket<C>, code: number, reason: string): void | Promise<void>;
 }
 
-/** One WebSocket. After its close every call does nothing. */
+/** One WebSocket. After its close every call but {@link AppSocket.publish} does nothing. */
 export interface AppSocket<C = undefined> {
   /** What `upgrade` gave. */
   readonly context: C;
@@ -180,6 +180,7 @@ export function socketOptions<C>(
       run(raw, 'drain', (socket) => handlers.drain?.(socket));
     },
     close(raw, code, reason) {
+      if (raw.context.socket !== undefined) raw.context.socket.hasClosed = true;
       run(raw, 'close', (socket) => handlers.close?.(socket, code, reason));
     },
   };
@@ -212,13 +213,14 @@ interface Facts<C> {
   route: string;
   path: string;
   protocol: string;
-  socket?: AppSocket<C>;
+  socket?: WorkerSocket<C>;
 }
 
 class WorkerSocket<C> implements AppSocket<C> {
   readonly #raw: Socket<Facts<C>>;
   readonly #runtime: Runtime;
   #topics: Set<string> | undefined;
+  hasClosed = false;
 
   constructor(raw: Socket<Facts<C>>, runtime: Runtime) {
     this.#raw = raw;
@@ -271,6 +273,7 @@ class WorkerSocket<C> implements AppSocket<C> {
   publish(topic: string, message: Chunk): boolean {
     checkTopic(topic);
     checkMessage(message);
+    if (this.hasClosed) return this.#runtime.publish(topic, message); // the last word of a close handler
     this.#raw.publish(topic, message);
     return this.#runtime.publishToOthers(topic, message);
   }

@@ -115,7 +115,9 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   } catch (error) {
     say({
       type: 'failed',
-      why: start.isAtDoor ? (error as Error).message : `its socket cannot be opened: ${(error as Error).message}`,
+      why: start.isAtDoor
+        ? (error as Error).message
+        : `its socket cannot be opened: ${(error as Error).message}`,
       where: undefined,
     });
     port.close();
