@@ -38,7 +38,13 @@ export type { AppRequest } from './app/request.js';
 export { BodyError } from './app/request.js';
 export { publish } from './app/runtime.js';
 export type { Sent } from './app/server-types.js';
-export type { AppSocket, UpgradeDecision, WebSocketHandlers, WebSocketOptions } from './app/websocket.js';
+export type {
+  AppSocket,
+  ContextOf,
+  UpgradeDecision,
+  WebSocketHandlers,
+  WebSocketOptions,
+} from './app/websocket.js';
 export type { Code, Fault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';

@@ -127,6 +127,31 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     await until(() => got.length === sent.sent + sent.queued && drained > 0, 'all that was taken');
   },
 
+  async 'compression is agreed on where both want it, and marks what is compressed'(t, engine) {
+    const text = 'z'.repeat(2_000);
+    const { port } = await serve(t, engine, {
+      compression: 'shared',
+      open: (socket) => {
+        socket.send('short');
+        socket.send(text);
+      },
+    });
+    const { ws, got } = await connect(t, port, '/', [], { perMessageDeflate: true });
+    await until(() => got.length === 2, 'both messages');
+    assert.deepEqual([ws.extensions, got], ['permessage-deflate', ['t:short', `t:${text}`]]);
+    const plain = await connect(t, port, '/', [], { perMessageDeflate: false });
+    await until(() => plain.got.length === 2, 'both messages, not compressed');
+    assert.equal(plain.ws.extensions, '');
+    const client = await raw(t, port);
+    await client.send(
+      'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n',
+    );
+    const first = (await client.waitFor(/\r\n\r\n[^]/)).split('\r\n\r\n')[1]?.charCodeAt(0);
+    // RFC 7692 section 6: RSV1 of the first frame.
+    assert.equal(first, HABITS.smallMessage[engine] === 'is compressed' ? 0xc1 : 0x81);
+  },
+
   async 'an upgrade is refused, late, or not one; and a handler that throws is told of'(t, engine) {
     const { port, errors } = await serve(t, engine, {
       upgrade: async (x) => {
@@ -148,6 +173,7 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     };
     const refused = await ask({ port, path: '/no', headers });
     assert.deepEqual([refused.status, refused.headers.x, refused.body.toString()], [403, 'y', 'no']);
+    assert.equal(refused.headers.connection ?? 'keep-alive', HABITS.refusedUpgrade[engine]);
     assert.equal((await ask({ port, path: '/throw', headers })).status, 500);
     const old = await ask({ port, headers: { ...headers, 'sec-websocket-version': '8' } });
     assert.deepEqual([old.status, old.headers['sec-websocket-version']], [426, '13']);

@@ -33,6 +33,9 @@ export type UpgradeDecision<C> =
     }
   | undefined;
 
+/** What a socket carries: what `upgrade` gives where it accepts; the compiler adds `undefined` where it refuses. */
+export type ContextOf<C> = [C] extends [undefined] ? undefined : Exclude<C, undefined>;
+
 /** Limits of an app's WebSockets. */
 export interface WebSocketOptions {
   /** Bytes of the largest message that is taken, 1 to 128 MiB; a larger one closes. Default 64 KiB. */
@@ -50,22 +53,22 @@ export interface WebSocketOptions {
 
 /** How an app serves WebSockets. `C` is the context that `upgrade` gives. */
 export interface WebSocketHandlers<C = undefined> extends WebSocketOptions {
-  /** Accepts or refuses; what it throws is answered with 500. Default: accepts. */
-  upgrade?(
-    request: AppRequest,
-    ctx: AppContext,
-  ): UpgradeDecision<C> | undefined | Promise<UpgradeDecision<C> | undefined>;
+  /**
+   * Accepts or refuses; what it throws is answered with 500. Default: accepts. It stands before the others, for their types
+   * come from what it returns.
+   */
+  upgrade?(request: AppRequest, ctx: AppContext): UpgradeDecision<C> | Promise<UpgradeDecision<C>>;
   /** A socket is open. */
-  open?(socket: AppSocket<C>): void | Promise<void>;
+  open?(socket: AppSocket<ContextOf<C>>): void | Promise<void>;
   /** A message: text as a string, bytes as bytes. One that is handled with `await` does not hold back the next. */
-  message?(socket: AppSocket<C>, message: string | Uint8Array): void | Promise<void>;
+  message?(socket: AppSocket<ContextOf<C>>, message: string | Uint8Array): void | Promise<void>;
   /** Nothing waits any more after a `send` that said `queued` or `dropped`. */
-  drain?(socket: AppSocket<C>): void | Promise<void>;
+  drain?(socket: AppSocket<ContextOf<C>>): void | Promise<void>;
   /**
    * It is closed, for whatever reason; called once. 1001 when the worker goes (a reload, a stop), 1005 when the client gave
    * no code, 1006 when the connection broke.
    */
-  close?(socket: AppSocket<C>, code: number, reason: string): void | Promise<void>;
+  close?(socket: AppSocket<ContextOf<C>>, code: number, reason: string): void | Promise<void>;
 }
 
 /** One WebSocket. After its close every call but {@link AppSocket.publish} does nothing. */
@@ -133,7 +136,7 @@ export function socketOptions<C>(
   const run = (
     { context: { socket, path } }: Socket<Facts<C>>,
     name: string,
-    call: (socket: AppSocket<C>) => void | Promise<void> | undefined,
+    call: (socket: AppSocket<ContextOf<C>>) => void | Promise<void> | undefined,
   ): void => {
     if (socket === undefined) return;
     const failed = (error: unknown): void => {
@@ -141,7 +144,7 @@ export function socketOptions<C>(
       socket.close(INTERNAL);
     };
     try {
-      const result = call(socket);
+      const result = call(socket as AppSocket<ContextOf<C>>);
       if (result instanceof Promise) result.catch(failed);
     } catch (error) {
       failed(error);
