@@ -147,7 +147,7 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
       'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
         'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n',
     );
-    const first = (await client.waitFor(/\r\n\r\n[^]/)).split('\r\n\r\n')[1]?.charCodeAt(0);
+    const first = (await client.waitFor(/\r\n\r\n[\s\S]/)).split('\r\n\r\n')[1]?.charCodeAt(0);
     // RFC 7692 section 6: RSV1 of the first frame.
     assert.equal(first, HABITS.smallMessage[engine] === 'is compressed' ? 0xc1 : 0x81);
   },

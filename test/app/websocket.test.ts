@@ -232,6 +232,17 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     assert.deepEqual(fresh.got, ['t:1 1001', 't:2 4000']);
   },
 
+  async 'frequent reloads keep the sockets of three old modules, and no more'(t, engine) {
+    const { port, replace } = await site(t, VERBS('// 0'), { engine, app: { drain_timeout: '60s' } });
+    const clients = [await webSocket(t, port)];
+    for (let n = 1; n <= 4; n += 1) {
+      await replace(VERBS(`// ${n}`));
+      clients.push(await webSocket(t, port));
+    }
+    assert.equal(await clients[0]?.closed, 1001);
+    for (const client of clients.slice(1)) await say(client, 'worker');
+  },
+
   async 'a stop of the gateway closes with 1001 well before its patience ends'(t, engine) {
     const { port, gateway } = await site(t, VERBS(), { engine, workers: 2 });
     const clients = [await webSocket(t, port), await webSocket(t, port), await webSocket(t, port)];
@@ -331,4 +342,12 @@ test('options that are none fail the start, with the place', async (t) => {
     /idleTimeout is 0 or/,
   );
   await assert.rejects(site(t, `export default { fetch: () => 'ok', websocket: null };`), /not null/);
+});
+
+test('an app with WebSockets does not start at a door of its own', async (t) => {
+  const listeners = [{ name: 'web', bind: '127.0.0.1:0', door: 'app', app: 'site' }] as never;
+  await assert.rejects(
+    site(t, VERBS(), { engine: 'uws', more: { listeners } }),
+    /websocket is not served at door: app; write door: edge/,
+  );
 });

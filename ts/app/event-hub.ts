@@ -34,6 +34,8 @@ export interface EventHubOptions extends EventStreamOptions {
 
 interface Kept {
   text: string;
+  /** What a client has of it when it comes back. */
+  id: string | undefined;
   number: number;
   own: boolean;
 }
@@ -87,7 +89,7 @@ export class EventHub {
     if (hubs.size >= MOST_HUBS) throw new Error(`an app has at most ${MOST_HUBS} event hubs: close some`);
     this.#hub = {
       dropped: dropped.get(name) ?? order.last,
-      deliver: (text, number, own) => this.#deliver({ text, number, own }),
+      deliver: (text, number, own) => this.#deliver({ text, id: ID.exec(text)?.[1], number, own }),
       kept: () => this.#kept,
       goodbye: () => {
         this.#hasSaidGoodbye = true;
@@ -159,12 +161,13 @@ export class EventHub {
 
   /** The number of an event that a client has, or nothing if what came after it is not kept. */
   #after(id: string): number | undefined {
-    const line = `id: ${id}\n`;
-    const found = this.#kept.findLast(({ text }) => text.startsWith(line) || text.includes(`\n${line}`));
-    if (found !== undefined) return found.number;
-    const [epoch, digits = ''] = id.split('-');
-    const number = /^\d{1,15}$/.test(digits) ? Number(digits) : -1;
-    return epoch === runtime().epoch && number >= this.#hub.dropped ? number : undefined;
+    const { epoch } = runtime();
+    if (id.startsWith(`${epoch}-`)) {
+      const digits = id.slice(epoch.length + 1);
+      const number = /^\d{1,15}$/.test(digits) ? Number(digits) : -1;
+      return number >= this.#hub.dropped ? number : undefined;
+    }
+    return this.#kept.findLast((kept) => kept.id === id)?.number;
   }
 
   #deliver(event: Kept): void {
@@ -207,4 +210,6 @@ function MISSED(lastEventId: string): ServerEvent {
   return { event: 'missed', data: { lastEventId } };
 }
 
+/** The id within an event's text; no other line begins so. */
+const ID = /^id: (.*)$/m;
 const MOST_HUBS = 1024;

@@ -72,6 +72,9 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   let app: App<unknown>;
   try {
     app = appOf(await import(start.module));
+    if (start.isAtDoor && typeof app === 'object' && app.websocket !== undefined) {
+      throw new Error('websocket is not served at door: app; write door: edge for the listeners of this app');
+    }
   } catch (error) {
     const { stack, message } = error as Error;
     say({ type: 'failed', why: message ?? String(error), where: placeOf(stack) });
