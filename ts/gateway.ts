@@ -7,6 +7,7 @@
  */
 import { Admin } from './admin.js';
 import { Apps } from './app/apps.js';
+import { checkMessage, checkTopic } from './app/topics.js';
 import { judge } from './config/check.js';
 import { type Loaded, loadFile, loadValue } from './config/load.js';
 import { GateError, wrap } from './errors.js';
@@ -169,6 +170,25 @@ export class Gateway {
     return this.#injector.inject(request, listener);
   }
 
+  /**
+   * Publishes a message to all WebSockets of an app, in all its workers, that subscribed to the topic. Messages of one thread
+   * arrive in order.
+   *
+   * @param app its name in the config.
+   * @param topic 1 to 256 characters.
+   * @param message a string arrives as text, bytes as bytes.
+   * @returns false when a worker lags so far behind that it will not get the message (16 MiB wait for it).
+   * @throws GateError `usage` when the config has no such app; TypeError or RangeError for what is no topic or no message.
+   */
+  publish(app: string, topic: string, message: string | Uint8Array): boolean {
+    checkTopic(topic);
+    checkMessage(message);
+    if (!this.#settings.apps.some(({ name }) => name === app)) {
+      throw new GateError('usage', `there is no app ${JSON.stringify(app)}`, 'name one of the config');
+    }
+    return this.#apps.publish(app, topic, message);
+  }
+
   /** Opens the access log's file anew, after it was moved away. */
   reopenLogs(): void {
     this.#native.reopenLogs();
@@ -188,6 +208,7 @@ export class Gateway {
 
   async #close(timeoutMs: number): Promise<void> {
     this.#resolver.stop();
+    this.#apps.goodbye(); // WebSockets and event streams would keep a drain waiting
     try {
       const doors = this.#apps.closeDoors(timeoutMs);
       if (timeoutMs > 0 && !(await this.#native.drain(timeoutMs))) {

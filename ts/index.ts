@@ -20,10 +20,14 @@ import { Gateway, type GatewayOptions } from './gateway.js';
 import type { Config } from './generated/config.js';
 import { version as coreVersion } from './native.js';
 
+export { EventHub, type EventHubOptions } from './app/event-hub.js';
+export type { EventSourceLike, EventStreamOptions, ServerEvent } from './app/events.js';
+export { eventStream, lastEventId } from './app/events.js';
 export type {
   App,
   AppContext,
   AppHandler,
+  AppObject,
   BodyLike,
   ReplyLike,
   ReplyParts,
@@ -32,6 +36,15 @@ export type {
 export { defineApp } from './app/handler.js';
 export type { AppRequest } from './app/request.js';
 export { BodyError } from './app/request.js';
+export { publish } from './app/runtime.js';
+export type { Sent } from './app/server-types.js';
+export type {
+  AppSocket,
+  ContextOf,
+  UpgradeDecision,
+  WebSocketHandlers,
+  WebSocketOptions,
+} from './app/websocket.js';
 export type { Code, Fault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';

@@ -2,21 +2,14 @@
  * WebSockets of the app server: the same cases for both engines.
  */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { WebSocket } from 'ws';
 import { HABITS } from '../../ts/app/differences.js';
 import type { Engine } from '../../ts/app/load.js';
 import type { Sent, Socket, SocketOptions } from '../../ts/app/server-types.js';
 import { app, ask, ENGINES, type TestApp } from '../kit/app.js';
 import { raw } from '../kit/raw.js';
+import { type Client, webSocket as connect } from '../kit/site.js';
 import { until } from '../kit/until.js';
-
-interface Client {
-  ws: WebSocket;
-  got: string[];
-  closed: Promise<number>;
-}
 
 type Echo = Socket<{ user: string }>;
 
@@ -34,17 +27,6 @@ async function serve(
       ...more,
     },
   });
-}
-
-async function connect(t: TestContext, port: number, path = '/', protocols: string[] = []): Promise<Client> {
-  const ws = new WebSocket(`ws://127.0.0.1:${port}${path}`, protocols);
-  const got: string[] = [];
-  ws.on('message', (data, binary) => got.push(`${binary ? 'b' : 't'}:${data}`));
-  ws.on('error', () => {});
-  const closed = once(ws, 'close').then(([code]) => code as number);
-  t.after(() => ws.terminate());
-  await once(ws, 'open');
-  return { ws, got, closed };
 }
 
 const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> = {
@@ -145,6 +127,31 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     await until(() => got.length === sent.sent + sent.queued && drained > 0, 'all that was taken');
   },
 
+  async 'compression is agreed on where both want it, and marks what is compressed'(t, engine) {
+    const text = 'z'.repeat(2_000);
+    const { port } = await serve(t, engine, {
+      compression: 'shared',
+      open: (socket) => {
+        socket.send('short');
+        socket.send(text);
+      },
+    });
+    const { ws, got } = await connect(t, port, '/', [], { perMessageDeflate: true });
+    await until(() => got.length === 2, 'both messages');
+    assert.deepEqual([ws.extensions, got], ['permessage-deflate', ['t:short', `t:${text}`]]);
+    const plain = await connect(t, port, '/', [], { perMessageDeflate: false });
+    await until(() => plain.got.length === 2, 'both messages, not compressed');
+    assert.equal(plain.ws.extensions, '');
+    const client = await raw(t, port);
+    await client.send(
+      'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n',
+    );
+    const first = (await client.waitFor(/\r\n\r\n[\s\S]/)).split('\r\n\r\n')[1]?.charCodeAt(0);
+    // RFC 7692 section 6: RSV1 of the first frame.
+    assert.equal(first, HABITS.smallMessage[engine] === 'is compressed' ? 0xc1 : 0x81);
+  },
+
   async 'an upgrade is refused, late, or not one; and a handler that throws is told of'(t, engine) {
     const { port, errors } = await serve(t, engine, {
       upgrade: async (x) => {
@@ -166,12 +173,51 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     };
     const refused = await ask({ port, path: '/no', headers });
     assert.deepEqual([refused.status, refused.headers.x, refused.body.toString()], [403, 'y', 'no']);
+    assert.equal(refused.headers.connection ?? 'keep-alive', HABITS.refusedUpgrade[engine]);
     assert.equal((await ask({ port, path: '/throw', headers })).status, 500);
     const old = await ask({ port, headers: { ...headers, 'sec-websocket-version': '8' } });
     assert.deepEqual([old.status, old.headers['sec-websocket-version']], [426, '13']);
     assert.equal((await ask({ port, headers: { ...headers, upgrade: 'h2c' } })).body.toString(), 'plain');
     await connect(t, port);
     assert.equal(errors.length, 2);
+  },
+
+  async 'a close that is said here is told at once, and once'(t, engine) {
+    const ends: string[] = [];
+    const { port } = await serve(t, engine, {
+      message: (socket) => {
+        socket.close(4002, 'enough');
+        ends.push('said');
+        assert.equal(socket.send('late'), 'dropped');
+      },
+      close: (_, code, reason) => ends.push(`${code} ${reason}`),
+    });
+    const { ws, closed } = await connect(t, port);
+    ws.send('go');
+    assert.equal(await closed, 4002);
+    assert.deepEqual(ends, ['4002 enough', 'said']);
+  },
+
+  async 'a close that keeps sockets waits for them, and then says goodbye'(t, engine) {
+    const { port, server, errors } = await serve(t, engine, { message: (socket) => socket.send('still') });
+    const [a, b] = [await connect(t, port), await connect(t, port)];
+    const ended = server.close(20_000, true);
+    a.ws.send('x');
+    await until(() => a.got.length === 1, 'an answer after the close began');
+    a.ws.close();
+    server.goodbye();
+    assert.equal(await b.closed, 1001);
+    await ended;
+    assert.deepEqual(errors, []);
+  },
+
+  async 'after a goodbye there is no upgrade, and requests go on'(t, engine) {
+    const { port, server } = await serve(t, engine, {});
+    const { closed } = await connect(t, port);
+    server.goodbye();
+    assert.equal(await closed, 1001);
+    await assert.rejects(connect(t, port), /503/);
+    assert.equal((await ask({ port })).body.toString(), 'plain');
   },
 
   async 'a close says goodbye'(t, engine) {

@@ -33,6 +33,7 @@ redis-server redis-server 6.2 --version store
 nginx nginx 1.18 -v peer
 haproxy haproxy 2.4 -v peer
 curl curl 7.68 --version client
+chromium chromium 100 --version browser
 strace strace 5.10 --version system-calls
 valgrind valgrind 3.16 --version instructions
 wrk wrk 4.1 -v client
@@ -60,7 +61,7 @@ at_least() {
 survey() {
   missing=
   envoy=yes
-  printf '%-13s %-9s %-9s %-13s %s\n' program found least for state
+  printf '%-13s %-15s %-9s %-13s %s\n' program found least for state
   while read -r program package least ask purpose; do
     found=$(version_of "$program" "$ask")
     state=ok
@@ -70,7 +71,7 @@ survey() {
       state='too old'
     fi
     [ "$state" = ok ] || missing="$missing $package"
-    printf '%-13s %-9s %-9s %-13s %s\n' "$program" "${found:--}" "$least" "$purpose" "$state"
+    printf '%-13s %-15s %-9s %-13s %s\n' "$program" "${found:--}" "$least" "$purpose" "$state"
   done <<TABLE
 $(parts)
 TABLE
@@ -81,7 +82,7 @@ TABLE
       state=missing
       envoy=no
     fi
-    printf '%-13s %-9s %-9s %-13s %s\n' envoy "${found:--}" "=$ENVOY" bench "$state"
+    printf '%-13s %-15s %-9s %-13s %s\n' envoy "${found:--}" "=$ENVOY" bench "$state"
   fi
 }
 

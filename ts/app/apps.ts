@@ -14,12 +14,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { counter } from '#bindings';
 import { bundle } from '../config/bundle.js';
 import type { Loaded } from '../config/load.js';
 import { type Fault, GateError, wrap } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Native, Settings } from '../native.js';
 import type { DoorPlan } from './doors.js';
+import { Links } from './links.js';
 import type { AppPlan, FromSupervisor, Sockets, ToSupervisor } from './supervisor.js';
 
 /** The apps of one gateway. */
@@ -28,6 +30,8 @@ export class Apps {
   #folder: string | undefined;
   #supervisor: Worker | undefined;
   #answer: ((message: FromSupervisor) => void) | undefined;
+  /** To the workers of each app, by its name. */
+  readonly #links = new Map<string, Links>();
   /** Identities whose bundle is in the folder. */
   readonly #written = new Set<string>();
 
@@ -53,7 +57,13 @@ export class Apps {
           .digest('hex');
         const { doors, ...rest } = app;
         const isAtDoor = doors.length > 0;
-        return { ...rest, isAtDoor, workers: settings.workers, identity, module: await this.#write(identity, text) };
+        return {
+          ...rest,
+          isAtDoor,
+          workers: settings.workers,
+          identity,
+          module: await this.#write(identity, text),
+        };
       }),
     );
     const answer = await this.#ask(supervisor, { type: 'prepare', apps: plans });
@@ -91,6 +101,16 @@ export class Apps {
     if (supervisor !== undefined) await this.#ask(supervisor, { type: 'doors', patienceMs });
   }
 
+  /** Publishes to the WebSockets of an app; false when a worker lags so far behind that it will not get the message. */
+  publish(app: string, topic: string, message: string | Uint8Array): boolean {
+    return this.#links.get(app)?.publish(topic, message, 0) ?? true;
+  }
+
+  /** Closes WebSockets and event streams; requests are answered as before. */
+  goodbye(): void {
+    this.#supervisor?.postMessage({ type: 'goodbye' } satisfies ToSupervisor);
+  }
+
   /** Lets workers finish what they have within `patienceMs`, and ends them. */
   async close(patienceMs: number): Promise<void> {
     const supervisor = this.#supervisor;
@@ -101,6 +121,7 @@ export class Apps {
       supervisor.postMessage({ type: 'close', patienceMs } satisfies ToSupervisor);
       await ended;
     }
+    for (const links of this.#links.values()) links.close();
     if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -115,12 +136,21 @@ export class Apps {
     });
     supervisor.on('message', (message: FromSupervisor) => {
       if (message.type === 'log') this.#log[message.level](message.fields, message.message);
+      else if (message.type === 'link') this.#linked(message.app).add(message.end);
       else this.#answer?.(message);
     });
     supervisor.on('error', (error) => this.#log.error({ err: wrap(error) }, 'the supervisor of apps failed'));
     supervisor.unref();
     this.#supervisor = supervisor;
     return supervisor;
+  }
+
+  #linked(app: string): Links {
+    const found = this.#links.get(app);
+    if (found !== undefined) return found;
+    const made = new Links((messages) => counter(app, 'publish_dropped').add(messages));
+    this.#links.set(app, made);
+    return made;
   }
 
   async #ask(supervisor: Worker, message: ToSupervisor): Promise<FromSupervisor> {

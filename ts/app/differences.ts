@@ -77,6 +77,16 @@ export const HABITS = {
     uws: 'is answered as any request',
     node: 'is answered without its body, and closed',
   },
+  refusedUpgrade: {
+    what: 'the connection of a WebSocket that is refused',
+    uws: 'keep-alive',
+    node: 'close',
+  },
+  smallMessage: {
+    what: 'a short message, where compression was agreed on',
+    uws: 'is compressed',
+    node: 'is compressed from 1 KiB on',
+  },
   largeMessage: { what: 'a WebSocket message over maxPayload', uws: 'close 1006', node: 'close 1009' },
   idleSocket: { what: 'the timeout of a WebSocket', uws: 'rounded to 4 s', node: 'rounded to 2 s' },
   endedThread: {

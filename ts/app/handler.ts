@@ -8,12 +8,21 @@
  * ```
  */
 import type { AppRequest } from './request.js';
+import { checkWebSocket, type WebSocketHandlers } from './websocket.js';
 
 /** Answers one request. A rejection is answered with 500, and the log says why. */
 export type AppHandler = (request: AppRequest, ctx: AppContext) => ReplyLike | Promise<ReplyLike>;
 
+/** An app with more than a handler. `C` is the context of its WebSockets. */
+export interface AppObject<C = undefined> {
+  /** Answers requests. */
+  fetch: AppHandler;
+  /** Takes WebSockets. Without it a request for one is a request like any other. */
+  websocket?: WebSocketHandlers<C>;
+}
+
 /** What a module exports by default: a function, or an object with one. */
-export type App = AppHandler | { fetch: AppHandler };
+export type App<C = undefined> = AppHandler | AppObject<C>;
 
 /**
  * An answer. A string is text, bytes are bytes, nothing is 204, a `Response` is what it says. An object with no other
@@ -69,6 +78,14 @@ export interface AppContext {
   forward(upstream: string): Forwarded;
   /** A number that all workers of this app share, by its name. At most 4096 in a process. */
   counter(name: string): SharedCounter;
+  /**
+   * Publishes a message to all WebSockets of the app, in all its workers, that subscribed to the topic.
+   *
+   * @param topic 1 to 256 characters.
+   * @param message a string arrives as text, bytes as bytes.
+   * @returns false when a worker lags so far behind that it will not get the message (16 MiB wait for it).
+   */
+  publish(topic: string, message: string | Uint8Array): boolean;
 }
 
 /** A number that all workers of an app share; it starts at 0 with the process. */
@@ -79,7 +96,24 @@ export interface SharedCounter {
   readonly value: number;
 }
 
-/** Gives an app its type, for completion in editors; it is handed back as it is. */
-export function defineApp<T extends App>(app: T): T {
+/**
+ * Gives an app its type, for completion in editors; it is handed back as it is.
+ *
+ * @throws TypeError or RangeError for options of `websocket` that are none; a start or reload then fails, with the place.
+ */
+export function defineApp<T extends AppHandler>(app: T): T;
+export function defineApp<C = undefined>(app: AppObject<C>): AppObject<C>;
+export function defineApp<C>(app: App<C>): App<C> {
+  checkApp(app);
   return app;
+}
+
+/** @throws TypeError or RangeError for what is no app. */
+export function checkApp(app: unknown): asserts app is App<unknown> {
+  if (typeof app === 'function') return;
+  const { fetch, websocket } = (app ?? {}) as { fetch?: unknown; websocket?: unknown };
+  if (typeof fetch !== 'function') {
+    throw new TypeError('it exports no app: export default defineApp((request, ctx) => …)');
+  }
+  if (websocket !== undefined) checkWebSocket(websocket);
 }

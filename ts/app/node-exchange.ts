@@ -1,7 +1,14 @@
 /** node-exchange: one request of `node:http`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fieldOf, fieldsOfBlock, type Head, hasBody, internal, type Out, outOf } from './head.js';
-import { type Answer, type Block, type Chunk, type DoorExchange, type Fields, HIGH_WATER } from './server-types.js';
+import {
+  type Answer,
+  type Block,
+  type Chunk,
+  type DoorExchange,
+  type Fields,
+  HIGH_WATER,
+} from './server-types.js';
 
 /** The server, as its requests see it. */
 export interface Owner {

@@ -35,20 +35,24 @@ export class Hub<C> {
     this.#protocol = protocol;
     this.#wss.handleUpgrade(incoming, raw, rest, (ws) => {
       const limit = this.#options.maxBackpressure ?? SOCKET_DEFAULTS.maxBackpressure;
-      const socket = new NodeSocket(ws, context, remoteAddress, limit, this, () =>
-        this.#guard(() => this.#options.drain?.(socket)),
-      );
+      const socket = new NodeSocket(ws, context, remoteAddress, limit, this, {
+        drained: () => this.#guard(() => this.#options.drain?.(socket)),
+        closed: (code, reason) => {
+          for (const topic of socket.topics) this.leave(topic, socket);
+          this.#guard(() => this.#options.close?.(socket, code, reason));
+        },
+      });
       this.#sockets.add(socket);
       ws.on('error', () => {}); // a close follows
       ws.on('pong', () => socket.heard());
       ws.on('message', (message: Buffer, binary: boolean) => {
+        if (socket.isClosed) return;
         socket.heard();
         this.#guard(() => this.#options.message?.(socket, message, binary));
       });
       ws.on('close', (code, reason) => {
         this.#sockets.delete(socket);
-        for (const topic of socket.topics) this.leave(topic, socket);
-        this.#guard(() => this.#options.close?.(socket, code, reason.toString('utf8')));
+        socket.ended(code, reason.toString('utf8'));
       });
       this.#guard(() => this.#options.open?.(socket));
     });
@@ -69,10 +73,14 @@ export class Hub<C> {
     if (there?.size === 0) this.#topics.delete(topic);
   }
 
-  /** Says goodbye to all. */
-  close(): void {
-    clearInterval(this.#sweep);
+  /** Closes all with 1001. */
+  goodbye(): void {
     for (const socket of this.#sockets) socket.close(GOING_AWAY);
+  }
+
+  /** No socket is left, and none will come. */
+  end(): void {
+    clearInterval(this.#sweep);
   }
 
   /** Closes all at once. */
@@ -94,6 +102,12 @@ export class Hub<C> {
   }
 }
 
+/** What a socket tells of itself. */
+interface Told {
+  drained(): void;
+  closed(code: number, reason: string): void;
+}
+
 class NodeSocket<C> implements Socket<C> {
   readonly context: C;
   readonly remoteAddress: string;
@@ -101,24 +115,19 @@ class NodeSocket<C> implements Socket<C> {
   readonly #ws: WebSocket;
   readonly #limit: number;
   readonly #hub: Hub<C>;
-  readonly #drained: () => void;
+  readonly #told: Told;
+  /** The handler of its close has run. */
+  isClosed = false;
   #heardAt = performance.now();
   #wasQueued = false;
 
-  constructor(
-    ws: WebSocket,
-    context: C,
-    remoteAddress: string,
-    limit: number,
-    hub: Hub<C>,
-    drained: () => void,
-  ) {
+  constructor(ws: WebSocket, context: C, remoteAddress: string, limit: number, hub: Hub<C>, told: Told) {
     this.#ws = ws;
     this.context = context;
     this.remoteAddress = remoteAddress;
     this.#limit = limit;
     this.#hub = hub;
-    this.#drained = drained;
+    this.#told = told;
   }
 
   get buffered(): number {
@@ -129,9 +138,9 @@ class NodeSocket<C> implements Socket<C> {
     if (this.#ws.readyState !== this.#ws.OPEN) return 'dropped';
     if (this.#ws.bufferedAmount > this.#limit) return 'dropped';
     this.#ws.send(message, { binary: typeof message !== 'string' }, () => {
-      if (!this.#wasQueued || this.#ws.bufferedAmount > 0) return;
+      if (!this.#wasQueued || this.#ws.bufferedAmount > 0 || this.isClosed) return;
       this.#wasQueued = false;
-      this.#drained();
+      this.#told.drained();
     });
     if (this.#ws.bufferedAmount === 0) return 'sent';
     this.#wasQueued = true;
@@ -154,7 +163,16 @@ class NodeSocket<C> implements Socket<C> {
   }
 
   close(code = 1000, reason = ''): void {
+    if (this.#ws.readyState !== this.#ws.OPEN) return;
     this.#ws.close(code, reason);
+    this.ended(code, reason);
+  }
+
+  /** The first of a close that was said here, and the end of the connection. */
+  ended(code: number, reason: string): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#told.closed(code, reason);
   }
 
   terminate(): void {

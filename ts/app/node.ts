@@ -29,6 +29,7 @@ class Server<C> implements AppServer, Owner {
   readonly #http: HttpServer;
   readonly #hub: Hub<C> | undefined;
   #closed: Promise<void> | undefined;
+  #hasSaidGoodbye = false;
 
   constructor(options: ServerOptions<C>) {
     this.#options = options;
@@ -85,7 +86,12 @@ class Server<C> implements AppServer, Owner {
     this.#hub?.publish(topic, message);
   }
 
-  close(patienceMs: number): Promise<void> {
+  goodbye(): void {
+    this.#hasSaidGoodbye = true;
+    this.#hub?.goodbye();
+  }
+
+  close(patienceMs: number, keepSockets = false): Promise<void> {
     this.#closed ??= new Promise((resolve) => {
       this.isClosing = true;
       const timer = setTimeout(() => {
@@ -94,10 +100,11 @@ class Server<C> implements AppServer, Owner {
       }, patienceMs);
       this.#http.close(() => {
         clearTimeout(timer);
+        this.#hub?.end();
         resolve();
       });
       this.#http.closeIdleConnections();
-      this.#hub?.close();
+      if (!keepSockets) this.goodbye();
     });
     return this.#closed;
   }
@@ -140,8 +147,8 @@ class Server<C> implements AppServer, Owner {
     const decide = async (): Promise<void> => {
       const fault = handshakeFault(head);
       const decision = fault === undefined ? await options.upgrade(x) : { reply: fault };
-      if (x.aborted) return;
-      if ('reply' in decision || this.isClosing) {
+      if (x.aborted || decision === 'answered') return;
+      if ('reply' in decision || this.isClosing || this.#hasSaidGoodbye) {
         const { status, headers, body } = 'reply' in decision ? decision.reply : { status: 503, headers: [] };
         x.respond(status, headers, body);
         return;

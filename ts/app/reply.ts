@@ -9,6 +9,9 @@ import type { Gone } from './gone.js';
 import { type BodyLike, Forwarded, type ReplyLike, type ReplyParts } from './handler.js';
 import type { Exchange } from './server-types.js';
 
+/** A stream that has this method is told how to cut the connection, for a client that is too slow. */
+export const CUT = Symbol('cut');
+
 /** A field of an answer. */
 type Field = [name: string, value: string];
 
@@ -39,6 +42,7 @@ export async function send(exchange: Exchange, gone: Gone, reply: ReplyLike): Pr
     return;
   }
   const turn = new Turn(exchange, gone);
+  (body as { [CUT]?(cut: () => void): void })[CUT]?.(() => exchange.abort());
   try {
     for await (const chunk of body) {
       if (exchange.aborted) return; // leaving the loop cancels the stream

@@ -10,6 +10,7 @@ import { Gone } from './gone.js';
 import { type AppContext, type AppHandler, Forwarded, type SharedCounter } from './handler.js';
 import { Cut, send } from './reply.js';
 import { AppRequest, BodyError } from './request.js';
+import { publish } from './runtime.js';
 import type { Exchange } from './server-types.js';
 
 /** What a handler runs in. */
@@ -25,17 +26,34 @@ export interface Place {
 
 /** Answers an exchange; never rejects. */
 export async function serve(exchange: Exchange, place: Place): Promise<void> {
+  await attempt(exchange, place, async (request, context, gone) => {
+    const reply = await place.handler(request, context);
+    context.begin();
+    await send(exchange, gone, reply);
+  });
+}
+
+/** Runs what may fail for an exchange, and then answers it: with what was thrown, or 500. Never rejects. */
+export async function attempt<T>(
+  exchange: Exchange,
+  place: Place,
+  run: (request: AppRequest, context: Context, gone: Gone) => Promise<T>,
+): Promise<T | undefined> {
   const gone = new Gone(exchange);
   const context = new Context(exchange, gone, place);
   try {
-    await send(exchange, gone, await place.handler(new AppRequest(exchange, gone), context));
+    return await run(new AppRequest(exchange, gone), context, gone);
   } catch (error) {
-    if (exchange.aborted && !(error instanceof Cut)) return;
-    if (error instanceof BodyError) return refuse(exchange, error.status, error.message);
+    if (exchange.aborted && !(error instanceof Cut)) return undefined;
+    if (error instanceof BodyError) {
+      refuse(exchange, error.status, error.message);
+      return undefined;
+    }
     place.fault(error instanceof Cut ? error.cause : error, `${exchange.method} ${exchange.path}`);
     if (!(error instanceof Cut)) refuse(exchange, 500, '');
+    return undefined;
   } finally {
-    context.end();
+    context.begin();
   }
 }
 
@@ -50,7 +68,8 @@ function refuse(exchange: Exchange, status: number, detail: string): void {
   exchange.respond(status, ['content-type', 'application/problem+json'], body);
 }
 
-class Context implements AppContext {
+/** See {@link AppContext}. */
+export class Context implements AppContext {
   readonly app: string;
   readonly worker: number;
   readonly #exchange: Exchange;
@@ -58,6 +77,7 @@ class Context implements AppContext {
   readonly #started = performance.now();
   #abort: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #hasBegun = false;
 
   constructor(exchange: Exchange, gone: Gone, { app, worker }: Place) {
     this.app = app;
@@ -89,7 +109,9 @@ class Context implements AppContext {
       if (this.#exchange.aborted) abort.abort();
       this.#gone.on(() => abort.abort());
       const left = Math.max(0, this.deadline - performance.now());
-      this.#timer = setTimeout(() => abort.abort(new DOMException('too late', 'TimeoutError')), left);
+      if (!this.#hasBegun) {
+        this.#timer = setTimeout(() => abort.abort(new DOMException('too late', 'TimeoutError')), left);
+      }
     }
     return this.#abort.signal;
   }
@@ -97,7 +119,11 @@ class Context implements AppContext {
   forward(upstream: string): Forwarded {
     if (this.#exchange.forward === undefined) {
       const fix = 'answer through a route that leads to the upstream, or give the listener door: app';
-      throw new GateError('not_direct', 'a request that came through the edge cannot be forwarded by an app', fix);
+      throw new GateError(
+        'not_direct',
+        'a request that came through the edge cannot be forwarded by an app',
+        fix,
+      );
     }
     this.#exchange.forward(upstream);
     return new Forwarded();
@@ -107,7 +133,13 @@ class Context implements AppContext {
     return counterOf(this.app, name);
   }
 
-  end(): void {
+  publish(topic: string, message: string | Uint8Array): boolean {
+    return publish(topic, message);
+  }
+
+  /** The answer begins: the deadline is met. */
+  begin(): void {
+    this.#hasBegun = true;
     clearTimeout(this.#timer);
   }
 }

@@ -110,19 +110,22 @@ export interface Socket<C> {
   close(code?: number, reason?: string): void;
 }
 
-/** What becomes of a request for an upgrade. */
-export type Upgrade<C> = { accept: C; protocol?: string } | { reply: Answer };
+/** What becomes of a request for an upgrade; `answered`: the exchange was, or will be, answered by who decided. */
+export type Upgrade<C> = { accept: C; protocol?: string } | { reply: Answer } | 'answered';
 
 /** How WebSockets are served. */
 export interface SocketOptions<C> {
-  /** Decides; the exchange is for reading only. */
+  /** Decides; the exchange is for reading only, unless the decision is `answered`. */
   upgrade(x: Exchange): Upgrade<C> | Promise<Upgrade<C>>;
   open?(socket: Socket<C>): void;
   /** The bytes are valid during the call only; text is UTF-8. */
   message?(socket: Socket<C>, message: Uint8Array, binary: boolean): void;
   /** Nothing waits any more after a `send` that said `queued` or `dropped`. */
   drain?(socket: Socket<C>): void;
-  /** It is closed; 1006 when no code came. */
+  /**
+   * It is closed: what the peer said, or at once what {@link Socket.close} said; 1005 when the peer said no code, 1006
+   * when the connection broke.
+   */
   close?(socket: Socket<C>, code: number, reason: string): void;
   /** Bytes of the largest message that is taken; a larger one closes. Default 64 KiB. */
   maxPayload?: number;
@@ -163,11 +166,18 @@ export interface AppServer {
   readonly connections: number;
   /** A message to all subscribers of a topic. */
   publish(topic: string, message: Chunk): void;
-  /** Takes no more, lets answers in progress end within `patienceMs`, then closes everything. */
-  close(patienceMs: number): Promise<void>;
+  /** Closes all WebSockets with 1001 and takes no further one: 503. Other requests are answered as before. */
+  goodbye(): void;
+  /**
+   * Takes no more, lets answers in progress end within `patienceMs`, then closes everything. WebSockets are said
+   * {@link goodbye} to at once, unless `keepSockets`: then they are waited for as well.
+   */
+  close(patienceMs: number, keepSockets?: boolean): Promise<void>;
 }
 
 /** The defaults of {@link SocketOptions}. */
 export const SOCKET_DEFAULTS = { maxPayload: 64 << 10, maxBackpressure: 1 << 20, idleTimeoutSecs: 120 };
+/** How long peers get to answer the close of their WebSocket. */
+export const LINGER_MS = 250;
 /** {@link Exchange.write} says false above this. */
 export const HIGH_WATER = 64 << 10;

@@ -6,12 +6,15 @@
  * stands still is stuck: the log gets the stack of its code, and it is replaced. The edge is told of each socket that comes
  * or goes; a death never touches it. Messages are {@link ToSupervisor} and {@link FromSupervisor}.
  */
+import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { attach, noteWorker, quiet } from '#bindings';
-import { stackOf } from './stuck.js';
 import type { DoorPlan } from './doors.js';
+import type { LinkEnd } from './links.js';
+import { type Member, Mesh } from './mesh.js';
+import { stackOf } from './stuck.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.js';
 
 /** One app as it shall run. */
@@ -45,6 +48,8 @@ export type ToSupervisor =
   | { type: 'abandon' }
   /** Close the doors. */
   | { type: 'doors'; patienceMs: number }
+  /** The gateway stops: WebSockets and event streams are closed. */
+  | { type: 'goodbye' }
   | { type: 'close'; patienceMs: number };
 
 /** What the supervisor says. */
@@ -52,6 +57,8 @@ export type FromSupervisor =
   | { type: 'prepared'; sockets: Sockets[] }
   /** The doors are open; or why one is not. */
   | { type: 'committed'; why: string | undefined }
+  /** A link to a new worker of an app, to publish to it. */
+  | { type: 'link'; app: string; end: LinkEnd }
   | { type: 'failed'; app: number; why: string; where: string | undefined }
   | { type: 'log'; level: 'info' | 'warn' | 'error'; fields: Record<string, unknown>; message: string };
 
@@ -59,6 +66,8 @@ interface Slot {
   readonly index: number;
   readonly beat: SharedArrayBuffer;
   worker: Worker | undefined;
+  /** Its place in the mesh. */
+  member: Member | undefined;
   socket: string;
   listening: boolean;
   served: boolean;
@@ -134,7 +143,8 @@ class Crew {
   }
 
   #serve(slot: Slot): void {
-    if (this.#gateway !== undefined) this.#say(slot, { type: 'gateway', id: this.#gateway, doors: this.#doors });
+    if (this.#gateway !== undefined)
+      this.#say(slot, { type: 'gateway', id: this.#gateway, doors: this.#doors });
   }
 
   /** Lets all workers finish within `patienceMs`, and ends them. */
@@ -144,6 +154,7 @@ class Crew {
     await Promise.all(
       this.#slots.map(async (slot) => {
         slot.leaving = true;
+        absent(slot);
         clearTimeout(slot.restart);
         const { worker } = slot;
         if (worker === undefined) return;
@@ -165,11 +176,17 @@ class Crew {
     );
   }
 
+  /** WebSockets and event streams are closed; requests are answered as before. */
+  goodbye(): void {
+    for (const slot of this.#slots) this.#say(slot, { type: 'goodbye' });
+  }
+
   #slot(index: number): Promise<void> {
     const slot: Slot = {
       index,
       beat: new SharedArrayBuffer(8),
       worker: undefined,
+      member: undefined,
       socket: '',
       listening: false,
       served: false,
@@ -186,6 +203,13 @@ class Crew {
     slot.socket = this.#place.socket();
     slot.served = false;
     Atomics.store(new BigInt64Array(slot.beat), 0, now());
+    const mesh = this.#place.mesh(plan.name);
+    const member: Member = {
+      listening: false,
+      link: (end) => worker.postMessage({ type: 'link', end } satisfies ToWorker, [end.port]),
+    };
+    slot.member = member;
+    const links = mesh.join(member);
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       name: `${plan.name}-${slot.index}`,
       workerData: {
@@ -195,7 +219,11 @@ class Crew {
         socket: slot.socket,
         isAtDoor: plan.isAtDoor,
         beat: slot.beat,
+        links,
+        numbers: mesh.numbers,
+        epoch: this.#place.epoch,
       } satisfies WorkerStart,
+      transferList: links.map(({ port }) => port),
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: plan.memoryMib },
     });
@@ -204,6 +232,7 @@ class Crew {
     worker.on('message', (message: FromWorker) => {
       if (message.type === 'listening') {
         slot.listening = true;
+        member.listening = true;
         this.#serve(slot);
         this.#publish();
         listening();
@@ -228,7 +257,10 @@ class Crew {
       this.#place.log('error', about, `a worker died: ${why}`);
       this.#failed?.({ why, where: undefined });
     });
-    worker.once('exit', (code) => this.#ended(slot, code));
+    worker.once('exit', (code) => {
+      mesh.leave(member);
+      this.#ended(slot, code);
+    });
   }
 
   #ended(slot: Slot, code: number): void {
@@ -272,6 +304,7 @@ class Crew {
   }
 
   async #replace(slot: Slot, worker: Worker, stuckMs: number): Promise<void> {
+    absent(slot);
     // Not looked at again while its stack is read.
     Atomics.store(new BigInt64Array(slot.beat), 0, now() + 60_000n);
     const stack = await stackOf(worker.threadId);
@@ -297,8 +330,12 @@ class Crew {
 class Supervisor {
   readonly #port: MessagePort;
   readonly #folder: string;
+  readonly epoch = randomBytes(6).toString('hex');
+  readonly #meshes = new Map<string, Mesh>();
   #crews: Crew[] = [];
   #next: Crew[] = [];
+  /** Those that were replaced and have not ended, oldest first. */
+  readonly #leaving = new Set<Crew>();
   #sockets = 0;
 
   constructor(port: MessagePort, folder: string) {
@@ -313,6 +350,15 @@ class Supervisor {
     return join(this.#folder, `${this.#sockets}.sock`);
   }
 
+  /** The links between all workers of an app's name. */
+  mesh(app: string): Mesh {
+    const found = this.#meshes.get(app);
+    if (found !== undefined) return found;
+    const made = new Mesh((end) => this.#say({ type: 'link', app, end }, [end.port]));
+    this.#meshes.set(app, made);
+    return made;
+  }
+
   log(level: 'info' | 'warn' | 'error', fields: Record<string, unknown>, message: string): void {
     this.#say({ type: 'log', level, fields, message });
   }
@@ -325,17 +371,28 @@ class Supervisor {
       const opened = this.#crews.map((crew, at) => crew.commit(message.gateway, message.doors[at] ?? []));
       const why = (await Promise.all(opened)).find((fault) => fault !== undefined);
       this.#say({ type: 'committed', why });
-      for (const crew of before) void crew.leave(crew.plan.drainTimeoutMs);
+      for (const crew of before) void this.#replaced(crew);
     } else if (message.type === 'doors') {
       await Promise.all(this.#crews.map((crew) => crew.closeDoors(message.patienceMs)));
       this.#say({ type: 'committed', why: undefined });
     } else if (message.type === 'abandon') {
       const unwanted = this.#next.filter((crew) => !this.#crews.includes(crew));
       await Promise.all(unwanted.map((crew) => crew.leave(0)));
+    } else if (message.type === 'goodbye') {
+      for (const crew of [...this.#leaving, ...this.#crews]) crew.goodbye();
     } else {
       await Promise.all(this.#crews.map((crew) => crew.leave(message.patienceMs)));
       this.#port.close();
     }
+  }
+
+  async #replaced(crew: Crew): Promise<void> {
+    const same = [...this.#leaving].filter(({ plan }) => plan.name === crew.plan.name);
+    // Sockets that stay keep their workers: frequent reloads must not pile these up.
+    if (same.length >= MOST_LEAVING) same[0]?.goodbye();
+    this.#leaving.add(crew);
+    await crew.leave(crew.plan.drainTimeoutMs);
+    this.#leaving.delete(crew);
   }
 
   async #prepare(apps: AppPlan[]): Promise<void> {
@@ -356,9 +413,14 @@ class Supervisor {
     this.#say({ type: 'prepared', sockets });
   }
 
-  #say(message: FromSupervisor): void {
-    this.#port.postMessage(message);
+  #say(message: FromSupervisor, transfer: MessagePort[] = []): void {
+    this.#port.postMessage(message, transfer);
   }
+}
+
+/** A new worker does not wait for this one to be greeted. */
+function absent({ member }: Slot): void {
+  if (member !== undefined) member.listening = false;
 }
 
 /**
@@ -388,6 +450,8 @@ function now(): bigint {
 
 const LEAST_DELAY_MS = 50;
 const MOST_DELAY_MS = 5_000;
+/** Generations of one app that still have WebSockets; with one more the oldest's are closed before their time. */
+const MOST_LEAVING = 3;
 /** What a worker gets beyond its patience to close in good order. */
 const GRACE_MS = 1_000;
 

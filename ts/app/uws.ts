@@ -9,11 +9,20 @@
  */
 import { createServer } from 'node:net';
 import { guardThread } from './guard.js';
-import { asksForSocket, bytesOfHead, fieldOf, type Head, handshakeFault, headFault, internal } from './head.js';
+import {
+  asksForSocket,
+  bytesOfHead,
+  fieldOf,
+  type Head,
+  handshakeFault,
+  headFault,
+  internal,
+} from './head.js';
 import {
   type AppServer,
   type Chunk,
   type Door,
+  LINGER_MS,
   type ServerOptions,
   SOCKET_DEFAULTS,
   type SocketOptions,
@@ -46,8 +55,12 @@ class Server<C> implements AppServer, Owner {
   readonly #compress: boolean;
   #token: unknown;
   #closed: Promise<void> | undefined;
-  /** Called when no answer is in progress. */
-  #idle: (() => void) | undefined;
+  /** Called when an answer or a WebSocket has ended. */
+  #fewer: (() => void) | undefined;
+  #hasSaidGoodbye = false;
+  #hasEnded = false;
+  /** Until then peers may answer a goodbye. */
+  #lingers = 0;
 
   constructor(uws: Uws, options: ServerOptions<C>, lever: Lever) {
     this.#uws = uws;
@@ -96,45 +109,57 @@ class Server<C> implements AppServer, Owner {
   }
 
   publish(topic: string, message: Chunk): void {
-    if (this.#closed === undefined) {
+    if (!this.#hasEnded) {
       this.#app.publish(topic, message, typeof message !== 'string', this.#compress);
     }
   }
 
-  close(patienceMs: number): Promise<void> {
-    this.#closed ??= this.#close(patienceMs);
+  goodbye(): void {
+    this.#hasSaidGoodbye = true;
+    if (this.#goodbyes.size > 0) this.#lingers = performance.now() + LINGER_MS;
+    for (const goodbye of [...this.#goodbyes]) goodbye();
+  }
+
+  close(patienceMs: number, keepSockets = false): Promise<void> {
+    this.#closed ??= this.#close(patienceMs, keepSockets);
     return this.#closed;
   }
 
   done(): void {
     this.inFlight -= 1;
-    if (this.inFlight === 0) this.#idle?.();
+    this.#fewer?.();
   }
 
   failed(error: unknown): void {
     this.#options.onError?.(error);
   }
 
-  async #close(patienceMs: number): Promise<void> {
+  async #close(patienceMs: number, keepSockets: boolean): Promise<void> {
     this.isClosing = true;
     this.#uws.us_listen_socket_close(this.#token);
     if ('unix' in this.#options.listen) await removePath(this.#options.listen.unix);
-    for (const goodbye of [...this.#goodbyes]) goodbye();
-    if (this.inFlight > 0) {
+    if (!keepSockets) this.goodbye();
+    const isQuiet = (): boolean => this.inFlight === 0 && this.#goodbyes.size === 0;
+    if (!isQuiet()) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, patienceMs);
-        this.#idle = () => {
+        this.#fewer = () => {
+          if (!isQuiet()) return;
           clearTimeout(timer);
           resolve();
         };
       });
     }
+    // The library does not say when the peer has answered; closed sooner, its answer would reset the connection.
+    const lingerMs = Math.min(patienceMs, this.#lingers - performance.now());
+    if (lingerMs > 0) await new Promise((resolve) => setTimeout(resolve, lingerMs));
     // Not within a callback of the library: what it has corked there would be lost.
     await new Promise((resolve) => setImmediate(resolve));
     this.#end();
   }
 
   #end(): void {
+    this.#hasEnded = true;
     clearInterval(this.#winder);
     this.#app.close();
     this.lever.close();
@@ -148,7 +173,12 @@ class Server<C> implements AppServer, Owner {
     hasLength = false;
     req.forEach(addLine);
     text += '\r\n';
-    const x = new UwsExchange(this, res, { method, path: '', query: undefined, fields: NO_FIELDS }, !hasLength);
+    const x = new UwsExchange(
+      this,
+      res,
+      { method, path: '', query: undefined, fields: NO_FIELDS },
+      !hasLength,
+    );
     const peer = new Uint8Array(res.getRemoteAddress());
     try {
       door.arrive(x, text, peer, () => bytesOfHead(headOf(req)));
@@ -188,6 +218,7 @@ class Server<C> implements AppServer, Owner {
         closed: (goodbye) => {
           this.#goodbyes.delete(goodbye);
           this.connections -= 1; // the filter does not see it
+          this.#fewer?.();
         },
         failed: (error) => this.failed(error),
       }),
@@ -203,11 +234,12 @@ class Server<C> implements AppServer, Owner {
     }
     const decide = async (): Promise<void> => {
       const decision = await options.upgrade(x);
+      if (decision === 'answered') return;
       if ('reply' in decision) {
         x.respond(decision.reply.status, decision.reply.headers, decision.reply.body);
         return;
       }
-      if (this.isClosing) {
+      if (this.isClosing || this.#hasSaidGoodbye) {
         x.respond(503, []);
         return;
       }

@@ -7,11 +7,14 @@
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { noteWorker } from '#bindings';
-import type { AppHandler } from './handler.js';
 import { canBeAtDoor, type DoorPlan, Doors } from './doors.js';
+import { type App, type AppHandler, checkApp } from './handler.js';
+import type { LinkEnd } from './links.js';
+import { startRuntime } from './runtime.js';
 import { type Place, serve } from './serve.js';
 import { openServer } from './server.js';
-import type { AppServer } from './server-types.js';
+import { type AppServer, LINGER_MS } from './server-types.js';
+import { socketOptions } from './websocket.js';
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -25,6 +28,12 @@ export interface WorkerStart {
   isAtDoor: boolean;
   /** Where its heart beats: one number, milliseconds of `process.hrtime`. */
   beat: SharedArrayBuffer;
+  /** To the other threads of the app. */
+  links: LinkEnd[];
+  /** The last number that an event of the app was given. */
+  numbers: SharedArrayBuffer;
+  /** Differs between two runs of a gateway. */
+  epoch: string;
 }
 
 /** What the supervisor says. */
@@ -33,7 +42,11 @@ export type ToWorker =
   | { type: 'gateway'; id: number; doors: DoorPlan[] }
   /** Leave all doors; what is on its way there has so much time. */
   | { type: 'doors'; patienceMs: number }
-  /** Finish what is there within so long, and end. */
+  /** A new thread of the app. */
+  | { type: 'link'; end: LinkEnd }
+  /** The process ends: WebSockets and event streams are closed. */
+  | { type: 'goodbye' }
+  /** Finish what is there within so long, and end. WebSockets and event streams stay until then. */
   | { type: 'drain'; patienceMs: number }
   /** End now. */
   | { type: 'exit' };
@@ -52,9 +65,16 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   process.setSourceMapsEnabled(true);
   const say = (message: FromWorker): void => port.postMessage(message);
   beat(start.beat);
-  let handler: AppHandler;
+  const runtime = startRuntime(start);
+  port.on('message', (message: ToWorker) => {
+    if (message.type === 'link') runtime.link(message.end);
+  });
+  let app: App<unknown>;
   try {
-    handler = handlerOf(await import(start.module));
+    app = appOf(await import(start.module));
+    if (start.isAtDoor && typeof app === 'object' && app.websocket !== undefined) {
+      throw new Error('websocket is not served at door: app; write door: edge for the listeners of this app');
+    }
   } catch (error) {
     const { stack, message } = error as Error;
     say({ type: 'failed', why: message ?? String(error), where: placeOf(stack) });
@@ -66,7 +86,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   const place: Place = {
     app: start.app,
     worker: start.index,
-    handler,
+    handler: handlerOf(app),
     served() {
       requests += 1;
       if (requests === 1) say({ type: 'served' });
@@ -91,11 +111,16 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
         place.served();
         void serve(exchange, place);
       },
+      ...(typeof app === 'object' && app.websocket !== undefined
+        ? { websocket: socketOptions(app.websocket, place, runtime) }
+        : {}),
     });
   } catch (error) {
     say({
       type: 'failed',
-      why: start.isAtDoor ? (error as Error).message : `its socket cannot be opened: ${(error as Error).message}`,
+      why: start.isAtDoor
+        ? (error as Error).message
+        : `its socket cannot be opened: ${(error as Error).message}`,
       where: undefined,
     });
     port.close();
@@ -118,10 +143,16 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       return;
     }
     if (message.type === 'exit') process.exit(0);
+    if (message.type === 'goodbye') runtime.goodbye();
+    if (message.type !== 'drain') return;
     clearInterval(seconds);
     const { patienceMs } = message;
-    void Promise.all([server.close(patienceMs), doors.close(patienceMs)]).then(() => process.exit(0));
+    setTimeout(() => runtime.goodbye(), patienceMs);
+    void Promise.all([server.close(patienceMs + LINGER_MS, true), doors.close(patienceMs)]).then(() =>
+      process.exit(0),
+    );
   });
+  await runtime.open(server);
   say({ type: 'listening', engine: server.engine });
 }
 
@@ -158,26 +189,32 @@ function beat(memory: SharedArrayBuffer): void {
   const heart = new BigInt64Array(memory);
   const once = (): void => void Atomics.store(heart, 0, process.hrtime.bigint() / 1_000_000n);
   once();
-  setInterval(once, BEAT_MS);
+  setInterval(once, BEAT_MS).unref(); // a worker that failed to start ends by itself
 }
 
-function handlerOf(module: { default?: unknown }): AppHandler {
+function appOf(module: { default?: unknown }): App<unknown> {
   const app = module.default;
-  if (typeof app === 'function') return app as AppHandler;
-  const { fetch } = (app ?? {}) as { fetch?: unknown };
-  if (typeof fetch === 'function') return (request, ctx) => fetch.call(app, request, ctx);
-  throw new Error('it exports no app: export default defineApp((request, ctx) => …)');
+  checkApp(app);
+  return app;
+}
+
+function handlerOf(app: App<unknown>): AppHandler {
+  return typeof app === 'function' ? app : (request, ctx) => app.fetch(request, ctx);
 }
 
 /** `file:line:column` of the first frame of a stack that is the user's. */
 function placeOf(stack: string | undefined): string | undefined {
   const frames = stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
-  const own = frames.find((line) => !line.includes('node:') && !line.includes('/node_modules/'));
+  const own = frames.find(
+    (line) => !line.includes('node:') && !line.includes('/node_modules/') && !line.includes(OURS),
+  );
   return own === undefined
     ? undefined
     : /\(?((?:file:\/\/)?\/[^()]*:\d+:\d+)\)?$/.exec(own)?.[1]?.replace('file://', '');
 }
 
+/** Where this package's own code is. */
+const OURS = new URL('../', import.meta.url).href.replace('file://', '');
 const BEAT_MS = 50;
 /** Faults of handlers that are logged, a second and worker. */
 const LINES = 10;
