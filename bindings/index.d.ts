@@ -330,18 +330,10 @@ export declare class Reactor {
   door(listener: string, answers: boolean, all: boolean): number
   /** The listeners at whose door an app of this name stands. */
   doorsOf(app: string): Array<string>
-  /**
-   * A request: its door, the peer's address (4 or 16 bytes; none for this machine), and its head with the empty line.
-   *
-   * Returns its key, plus 2^32 times: 0 nothing yet, 1 the caller answers and calls `answered`, 2 there is something
-   * to take, 3 the head is no text: come again with bytes, 4 the listener is gone.
-   */
-  begin(door: number, peer: Uint8Array | undefined | null, head: string | Uint8Array): number
-  /**
-   * Copies events, eight numbers each (key, what is said, head from and to, body from and to, length low and high),
-   * and their bytes. Returns how many; 0 when all were taken.
-   */
-  take(events: Uint32Array, bytes: Uint8Array): number
+  /** The calls that every request makes, without the toll of the others; see `ReactorCalls` in `ts/app/reactor.ts`. */
+  calls(): unknown
+  /** Says whose request it is that came without an address: before `head` and `forward`. */
+  name(key: number, peer: Uint8Array): void
   /**
    * More of a request's body, and whether it is the last. Returns how many bytes wait: over 65536, push no more until
    * `PUSH` is said.
@@ -359,8 +351,6 @@ export declare class Reactor {
   respond(key: number, head: Uint8Array): boolean
   /** More of it. Returns how many bytes wait: over 65536, no more until `ANSWER` is said. */
   answer(key: number, bytes: Uint8Array, last: boolean): number
-  /** The caller has answered a request that was said to be `PLAIN`. */
-  answered(key: number, status: number, sent: number, received: number, complete: boolean): void
   /** Sends a request on to an upstream instead of answering it. False if it is too late. Throws `unknown_upstream`. */
   forward(key: number, upstream: string): boolean
   /** Ends all that is in progress. The second time does nothing. */

@@ -61,8 +61,9 @@ export class Injector {
     const alive = setInterval(() => {}, 2 ** 30);
     try {
       return await new Promise<Injected>((resolve, reject) => {
-        const x = new Collector(bytes, resolve, reject);
-        this.#door(listener, request.stub, reject).arrive(x, '', peer, () => head);
+        const x = new Collector(head, peer, bytes, resolve, reject);
+        const place = { app: 'stub', worker: 0, handler: request.stub ?? noStub, served() {}, fault: reject };
+        this.#door(listener, request.stub !== undefined).arrive(x, '', (inner) => serve(inner, place));
       });
     } finally {
       clearInterval(alive);
@@ -75,17 +76,15 @@ export class Injector {
     this.#doors.clear();
   }
 
-  #door(listener: string, stub: AppHandler | undefined, failed: (error: unknown) => void): Door {
+  #door(listener: string, isStubbed: boolean): Door {
     this.#reactor ??= new Reactor(this.#gateway);
-    const key = `${listener} ${stub !== undefined}`;
+    const key = `${listener} ${isStubbed}`;
     let door = this.#doors.get(key);
     if (door === undefined) {
-      door = new Door(this.#reactor, listener, () => {}, stub === undefined ? 'none' : 'all');
+      door = new Door(this.#reactor, listener, () => {}, isStubbed ? 'all' : 'none');
       this.#doors.set(key, door);
     }
-    if (stub === undefined) return door;
-    const place = { app: 'stub', worker: 0, handler: stub, served() {}, fault: failed };
-    return door.with((exchange) => void serve(exchange, place));
+    return door;
   }
 }
 
@@ -96,6 +95,8 @@ class Collector implements DoorExchange {
   readonly query = undefined;
   readonly remoteAddress = '';
   aborted = false;
+  readonly #head: Uint8Array;
+  readonly #peer: Uint8Array;
   readonly #body: Uint8Array | undefined;
   readonly #resolve: (answer: Injected) => void;
   readonly #reject: (error: unknown) => void;
@@ -108,13 +109,25 @@ class Collector implements DoorExchange {
   #rest: (() => void) | undefined;
 
   constructor(
+    head: Uint8Array,
+    peer: Uint8Array,
     body: Uint8Array | undefined,
     resolve: (answer: Injected) => void,
     reject: (error: unknown) => void,
   ) {
+    this.#head = head;
+    this.#peer = peer;
     this.#body = body;
     this.#resolve = resolve;
     this.#reject = reject;
+  }
+
+  headBytes(): Uint8Array {
+    return this.#head;
+  }
+
+  peerBytes(): Uint8Array {
+    return this.#peer;
   }
 
   header(): undefined {
@@ -208,6 +221,10 @@ class Collector implements DoorExchange {
   abort(): void {
     this.#reject(new GateError('cut', 'the answer broke off'));
   }
+}
+
+function noStub(): never {
+  throw new Error('there is no stub');
 }
 
 function headOf({ method, url, headers = {} }: InjectRequest, body: Uint8Array | undefined): Uint8Array {

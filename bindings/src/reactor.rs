@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{Function, JsValue, Uint32ArraySlice, Uint8ArraySlice};
+use napi::bindgen_prelude::{Function, JsValue};
 use napi::{sys, Env};
 use napi_derive::napi;
 use net::outbox::{said, Event};
@@ -24,7 +24,7 @@ pub struct Reactor {
     inner: Rc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     env: sys::napi_env,
     net: RefCell<Option<net::Reactor>>,
     watch: RefCell<Option<Rc<Watch>>>,
@@ -93,107 +93,10 @@ impl Reactor {
         net.as_ref().map(|n| n.doors_of(&app)).unwrap_or_default()
     }
 
-    /// A request: its door, the peer's address (4 or 16 bytes; another length for this machine), and its head with the empty
-    /// line. Without an address it is begun only if nobody looks at it; see `name`.
-    ///
-    /// Returns its key, plus 2^32 times: 0 nothing yet, 1 the caller answers and calls `answered`, 2 there is something
-    /// to take, 3 the head is no text: come again with bytes, 4 the listener is gone, 5 come again with the address.
-    #[napi(catch_unwind)]
-    pub fn begin(
-        &self,
-        door: u32,
-        peer: Option<&[u8]>,
-        #[napi(ts_arg_type = "string | Uint8Array")] head: Text,
-    ) -> f64 {
-        if head.is_unsure() {
-            return 3.0 * KEYS;
-        }
-        let mut net = self.inner.net.borrow_mut();
-        let Some(reactor) = net.as_mut() else {
-            return 4.0 * KEYS;
-        };
-        let Some((listener, local)) = self.inner.place(reactor, door) else {
-            return 4.0 * KEYS;
-        };
-        let arrival = Arrival {
-            listener,
-            peer: peer.map(peer_of),
-            head: head.bytes(),
-            local,
-        };
-        let before = reactor.outbox().events.len();
-        let key = match reactor.arrive(arrival) {
-            Arrived::As(key) => key,
-            Arrived::WhoseIsIt => return 5.0 * KEYS,
-            Arrived::NoListener => return 4.0 * KEYS,
-        };
-        let outbox = reactor.outbox();
-        let mut code = 0.0;
-        match &outbox.events[before..] {
-            [] => {}
-            [Event { said, .. }] if *said == said::LOCAL | said::PLAIN => {
-                outbox.events.pop();
-                code = 1.0;
-            }
-            _ => code = 2.0,
-        }
-        self.inner.arm(reactor);
-        f64::from(key) + code * KEYS
-    }
-
-    /// Copies events, eight numbers each (key, what is said, head from and to, body from and to, length low and high),
-    /// and their bytes. Returns how many; 0 when all were taken.
-    #[napi(catch_unwind)]
-    pub fn take(&self, mut events: Uint32ArraySlice<'_>, mut bytes: Uint8ArraySlice<'_>) -> u32 {
-        // SAFETY: both arrays are the caller's and stay during this call, in which no script runs.
-        let (words, room) = unsafe { (events.as_mut(), bytes.as_mut()) };
-        let mut net = self.inner.net.borrow_mut();
-        let Some(reactor) = net.as_mut() else {
-            return 0;
-        };
-        let outbox = reactor.outbox();
-        let mut page = Page { room, used: 0 };
-        let (mut at, mut part) = self.inner.taken.get();
-        let mut count = 0;
-        for word in words.chunks_exact_mut(WORDS) {
-            let Some(event) = outbox.events.get(at) else {
-                break;
-            };
-            let mut said = event.said;
-            let mut head = &outbox.bytes[event.head.0 as usize..event.head.1 as usize];
-            let body = &outbox.bytes[(event.body.0 + part) as usize..event.body.1 as usize];
-            if part > 0 {
-                said &= !(said::HEAD | said::LOCAL);
-                head = &[];
-            }
-            let Some(left) = page
-                .left()
-                .checked_sub(head.len() + usize::from(!body.is_empty()))
-            else {
-                break;
-            };
-            let some = &body[..body.len().min(left + usize::from(!body.is_empty()))];
-            if some.len() < body.len() {
-                said &= !LASTS;
-                part += some.len() as u32;
-            } else {
-                part = 0;
-                at += 1;
-            }
-            let (head, body) = (page.put(head), page.put(some));
-            let length = (event.length as u32, (event.length >> 32) as u32);
-            word.copy_from_slice(&[
-                event.key, said, head.0, head.1, body.0, body.1, length.0, length.1,
-            ]);
-            count += 1;
-        }
-        if at == outbox.events.len() {
-            outbox.clear();
-            at = 0;
-        }
-        self.inner.taken.set((at, part));
-        self.inner.arm(reactor);
-        count
+    /// The calls that every request makes, without the toll of the others; see `ReactorCalls` in `ts/app/reactor.ts`.
+    #[napi(catch_unwind, ts_return_type = "unknown")]
+    pub fn calls(&self, env: Env) -> Result<napi::bindgen_prelude::Object<'static>> {
+        crate::calls::object(&env, &self.inner)
     }
 
     /// Says whose request it is that came without an address: before `head` and `forward`.
@@ -247,18 +150,6 @@ impl Reactor {
         self.inner.with(0, |n| n.answer(key, bytes, last) as u32)
     }
 
-    /// The caller has answered a request that was said to be `PLAIN`.
-    #[napi(catch_unwind)]
-    pub fn answered(&self, key: u32, status: u32, sent: f64, received: f64, complete: bool) {
-        let how = Answered {
-            status: status as u16,
-            sent: sent as u64,
-            received: received as u64,
-            complete,
-        };
-        self.inner.with((), |n| n.answered(key, how));
-    }
-
     /// Sends a request on to an upstream instead of answering it. False if it is too late. Throws `unknown_upstream`.
     #[napi(catch_unwind)]
     pub fn forward(&self, key: u32, upstream: String) -> Result<bool> {
@@ -283,6 +174,105 @@ impl Drop for Reactor {
 }
 
 impl Inner {
+    /// A request: its door, the peer's address (4 or 16 bytes; another length for this machine), and its head with the
+    /// empty line. Without an address it is begun only if nobody looks at it; see `name`.
+    ///
+    /// Returns its key, plus 2^32 times: 0 nothing yet, 1 the caller answers and calls `answered`, 2 there is something
+    /// to take, 3 the head is no text: come again with bytes, 4 the listener is gone, 5 come again with the address.
+    pub(crate) fn begin(&self, door: u32, peer: Option<&[u8]>, head: &Text) -> f64 {
+        if head.is_unsure() {
+            return 3.0 * KEYS;
+        }
+        let mut net = self.net.borrow_mut();
+        let Some(reactor) = net.as_mut() else {
+            return 4.0 * KEYS;
+        };
+        let Some((listener, local)) = self.place(reactor, door) else {
+            return 4.0 * KEYS;
+        };
+        let arrival = Arrival {
+            listener,
+            peer: peer.map(peer_of),
+            head: head.bytes(),
+            local,
+        };
+        let before = reactor.outbox().events.len();
+        let key = match reactor.arrive(arrival) {
+            Arrived::As(key) => key,
+            Arrived::WhoseIsIt => return 5.0 * KEYS,
+            Arrived::NoListener => return 4.0 * KEYS,
+        };
+        let outbox = reactor.outbox();
+        let mut code = 0.0;
+        match &outbox.events[before..] {
+            [] => {}
+            [Event { said, .. }] if *said == said::LOCAL | said::PLAIN => {
+                outbox.events.pop();
+                code = 1.0;
+            }
+            _ => code = 2.0,
+        }
+        self.arm(reactor);
+        f64::from(key) + code * KEYS
+    }
+
+    /// Copies events, eight numbers each (key, what is said, head from and to, body from and to, length low and high),
+    /// and their bytes. Returns how many; 0 when all were taken.
+    pub(crate) fn take(&self, words: &mut [u32], room: &mut [u8]) -> u32 {
+        let mut net = self.net.borrow_mut();
+        let Some(reactor) = net.as_mut() else {
+            return 0;
+        };
+        let outbox = reactor.outbox();
+        let mut page = Page { room, used: 0 };
+        let (mut at, mut part) = self.taken.get();
+        let mut count = 0;
+        for word in words.chunks_exact_mut(WORDS) {
+            let Some(event) = outbox.events.get(at) else {
+                break;
+            };
+            let mut said = event.said;
+            let mut head = &outbox.bytes[event.head.0 as usize..event.head.1 as usize];
+            let body = &outbox.bytes[(event.body.0 + part) as usize..event.body.1 as usize];
+            if part > 0 {
+                said &= !(said::HEAD | said::LOCAL);
+                head = &[];
+            }
+            let Some(left) = page
+                .left()
+                .checked_sub(head.len() + usize::from(!body.is_empty()))
+            else {
+                break;
+            };
+            let some = &body[..body.len().min(left + usize::from(!body.is_empty()))];
+            if some.len() < body.len() {
+                said &= !LASTS;
+                part += some.len() as u32;
+            } else {
+                part = 0;
+                at += 1;
+            }
+            let (head, body) = (page.put(head), page.put(some));
+            let length = (event.length as u32, (event.length >> 32) as u32);
+            word.copy_from_slice(&[
+                event.key, said, head.0, head.1, body.0, body.1, length.0, length.1,
+            ]);
+            count += 1;
+        }
+        if at == outbox.events.len() {
+            outbox.clear();
+            at = 0;
+        }
+        self.taken.set((at, part));
+        self.arm(reactor);
+        count
+    }
+
+    /// The caller has answered a request that was said to be `PLAIN`.
+    pub(crate) fn answered(&self, key: u32, how: Answered) {
+        self.with((), |n| n.answered(key, how));
+    }
+
     fn with<T>(&self, gone: T, then: impl FnOnce(&mut net::Reactor) -> T) -> T {
         let mut net = self.net.borrow_mut();
         let Some(reactor) = net.as_mut() else {
@@ -312,13 +302,15 @@ impl Inner {
 
     /// Sees that the next deadline is met, and that what was said outside of a turn is taken.
     fn arm(&self, reactor: &mut net::Reactor) {
+        let armed = self.due.get();
+        if armed != 0 && !reactor.is_due_before(armed) {
+            return;
+        }
         let patience = reactor.patience();
         if patience < 0 {
             return;
         }
-        let now = reactor.now_ms();
-        let due = now + patience as u64;
-        let armed = self.due.get();
+        let due = reactor.now_ms() + patience as u64;
         if armed == 0 || due < armed {
             self.due.set(due);
             if let Some(watch) = &*self.watch.borrow() {

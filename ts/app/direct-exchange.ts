@@ -1,37 +1,147 @@
 /**
- * direct-exchange: a request at a direct door that the app answers, as its handler sees it.
+ * direct-exchange: one request at a direct door, between the client's side, the core, and the app.
  *
- * The head is the core's, asked for when somebody looks. A plain one is answered straight to the client, and the core is
+ * The head is the core's, asked for when the app looks. A plain request is answered straight to the client, and the core is
  * told how it ended; else the answer passes the core, whose filters see it.
  */
-import type { Guest } from './door.js';
 import { fieldOf, type Head, outOf, statusLine } from './head.js';
-import type { Chunk, Exchange, Fields } from './server-types.js';
-import { bytesOf } from './uws-exchange.js';
+import { type Listener, type Reactor, SAID, type Word } from './reactor.js';
+import type { Chunk, DoorExchange, Fields, Inner } from './server-types.js';
 
-/** See {@link Exchange}. */
-export class DirectExchange implements Exchange {
+/** See {@link Inner}. */
+export class DirectExchange implements Inner, Listener {
+  key = 0;
+  /** The core knows whose it is. */
+  isNamed = false;
   aborted = false;
-  readonly #guest: Guest;
-  readonly #isPlain: boolean;
-  #head: Head | undefined;
+  readonly #reactor: Reactor;
+  readonly #x: DoorExchange;
+  readonly #answer: (inner: Inner) => void;
+  /** The app answers, without the core. */
+  #isPlain = false;
+  /** The client's side is listened to. */
+  #isHeard = false;
+  /** Nothing more is to be done, by the core or the app. */
   #isOver = false;
+  #isFed = false;
+  #isHeld = false;
+  #head: Head | undefined;
   #status = 0;
   #sent = 0;
   #received = 0;
   #onAbort: (() => void) | undefined;
   #onDrain: (() => void) | undefined;
   #take: ((chunk: Uint8Array, last: boolean) => void) | undefined;
-  #early: Uint8Array[] = [];
+  /** Came before {@link onBody}. */
+  #early: Uint8Array[] | undefined;
   #isRead = false;
 
-  constructor(guest: Guest, isPlain: boolean) {
-    this.#guest = guest;
-    this.#isPlain = isPlain;
+  constructor(reactor: Reactor, x: DoorExchange, answer: (inner: Inner) => void) {
+    this.#reactor = reactor;
+    this.#x = x;
+    this.#answer = answer;
   }
 
+  // The client's side.
+
+  /** The app answers; `isPlain`: without the core. */
+  answer(isPlain: boolean): void {
+    this.#isPlain = isPlain;
+    this.#answer(this);
+    if (!this.#isOver) this.#hearClient();
+  }
+
+  /** Hands the request's body to the core, as fast as it takes it. */
+  feed(): void {
+    if (this.#isFed || this.#isOver) return;
+    this.#isFed = true;
+    this.#hearClient();
+    this.#x.onBody((chunk, last) => {
+      if (this.#isOver) return;
+      if (this.#reactor.native.push(this.key, chunk, last) > HELD) {
+        this.#isHeld = true;
+        this.#x.pause();
+      }
+      this.#reactor.take();
+    });
+  }
+
+  /** What the core says. */
+  hear(word: Word): void {
+    const { said } = word;
+    if (this.#isOver) return;
+    if ((said & SAID.push) !== 0 && this.#isHeld) {
+      this.#isHeld = false;
+      this.#x.resume();
+    }
+    if ((said & SAID.late) !== 0) this.#gone();
+    if ((said & SAID.local) !== 0) {
+      const isPlain = (said & SAID.plain) !== 0;
+      if (!isPlain) this.feed();
+      this.answer(isPlain);
+    }
+    if ((said & SAID.answer) !== 0) this.#onDrain?.();
+    if ((said & SAID.request) !== 0) this.#part(word.body, (said & SAID.requestEnd) !== 0);
+    else this.#pass(word);
+  }
+
+  #pass({ said, head, body, length }: Word): void {
+    const x = this.#x;
+    const isCut = (said & SAID.cut) !== 0;
+    const isLast = isCut || (said & SAID.end) !== 0;
+    if (isLast) this.#isOver = true;
+    if ((said & SAID.head) !== 0) {
+      const block = {
+        block: head,
+        length: (said & SAID.length) !== 0 ? length : undefined,
+        hasBody: (said & SAID.bodiless) === 0,
+        close: (said & SAID.close) !== 0,
+      };
+      if (isLast && !isCut) {
+        x.respondBlock(block, body);
+        return;
+      }
+      x.beginBlock(block);
+    }
+    if (body.length > 0 && !x.write(body.slice())) {
+      this.#reactor.native.setWritable(this.key, false);
+      x.onDrain(() => this.#drained());
+    }
+    if (isCut) x.abort();
+    else if (isLast) x.end();
+  }
+
+  #drained(): void {
+    if (this.#isOver) return;
+    this.#reactor.native.setWritable(this.key, true);
+    this.#reactor.take();
+  }
+
+  #hearClient(): void {
+    if (this.#isHeard) return;
+    this.#isHeard = true;
+    if (this.#isPlain) this.#reactor.listen(this); // a deadline may pass
+    this.#x.onAbort(() => {
+      const wasOver = this.#isOver;
+      this.#gone();
+      if (wasOver) return;
+      this.#reactor.forget(this.key);
+      this.#reactor.native.abort(this.key);
+    });
+  }
+
+  /** Nobody waits for the app any more. */
+  #gone(): void {
+    this.aborted = true;
+    this.#onAbort?.();
+    this.#onAbort = undefined;
+    if (this.#isPlain) this.#isOver = true;
+  }
+
+  // The app's side.
+
   get method(): string {
-    return this.#seen().method;
+    return this.#head?.method ?? this.#seen().method;
   }
 
   get path(): string {
@@ -43,7 +153,7 @@ export class DirectExchange implements Exchange {
   }
 
   get remoteAddress(): string {
-    return this.#guest.x.remoteAddress;
+    return this.#x.remoteAddress;
   }
 
   header(name: string): string | undefined {
@@ -62,15 +172,16 @@ export class DirectExchange implements Exchange {
 
   onBody(take: (chunk: Uint8Array, last: boolean) => void): void {
     if (this.#isPlain) {
-      this.#guest.x.onBody((chunk, last) => {
+      this.#take = take;
+      this.#x.onBody((chunk, last) => {
         this.#received += chunk.length;
         take(chunk, last);
       });
       return;
     }
     queueMicrotask(() => {
-      const early = this.#early;
-      this.#early = [];
+      const early = this.#early ?? [];
+      this.#early = undefined;
       this.#take = take;
       for (const chunk of early) take(chunk, false);
       if (this.#isRead) take(NOTHING, true);
@@ -79,24 +190,24 @@ export class DirectExchange implements Exchange {
   }
 
   pause(): void {
-    if (this.#isPlain) this.#guest.x.pause();
-    else this.#native.setDeaf(this.#guest.key, true);
+    if (this.#isPlain) this.#x.pause();
+    else if (!this.#isOver) this.#reactor.native.setDeaf(this.key, true);
   }
 
   resume(): void {
-    if (this.#isOver) return;
-    if (this.#isPlain) this.#guest.x.resume();
-    else {
-      this.#native.setDeaf(this.#guest.key, false);
-      this.#guest.reactor.take();
+    if (this.#isPlain) this.#x.resume();
+    else if (!this.#isOver) {
+      this.#reactor.native.setDeaf(this.key, false);
+      this.#reactor.take();
     }
   }
 
-  /** A part of the body that passed the core; its bytes are valid during the call only. */
-  part(chunk: Uint8Array, last: boolean): void {
+  /** A part of the request's body that passed the core. */
+  #part(chunk: Uint8Array, last: boolean): void {
     this.#isRead = last;
     if (this.#take !== undefined) this.#take(chunk, last);
     else {
+      this.#early ??= [];
       this.#early.push(chunk.slice());
       if (!last) this.pause();
     }
@@ -104,60 +215,63 @@ export class DirectExchange implements Exchange {
 
   respond(status: number, headers: Fields, body: Chunk = ''): void {
     if (this.#isOver || this.#status !== 0) return;
-    if (this.#isPlain) {
-      this.#guest.over();
-      this.#status = status;
-      this.#sent = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-      this.#guest.x.respond(status, headers, body);
-      this.#told(true);
+    if (!this.#isPlain) {
+      const bytes = bytesOf(body);
+      this.#begin(status, headers, bytes.length);
+      this.end(bytes);
       return;
     }
-    const bytes = bytesOf(body);
-    this.#begin(status, headers, bytes.length);
-    this.end(bytes);
+    this.#x.respond(status, headers, body);
+    this.#status = status;
+    this.#sent = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    this.#answered();
   }
 
   begin(status: number, headers: Fields): void {
     if (this.#isOver || this.#status !== 0) return;
-    if (!this.#isPlain) {
+    if (this.#isPlain) {
+      this.#x.begin(status, headers);
+      this.#status = status;
+    } else {
       this.#begin(status, headers, undefined);
-      return;
     }
-    this.#guest.x.begin(status, headers);
-    this.#status = status;
   }
 
   write(chunk: Chunk): boolean {
     if (this.#isOver) return true;
     const bytes = bytesOf(chunk);
     this.#sent += bytes.length;
-    if (this.#isPlain) return this.#guest.x.write(bytes);
-    const waits = this.#native.answer(this.#guest.key, bytes, false);
-    this.#guest.reactor.take();
+    if (this.#isPlain) return this.#x.write(bytes);
+    const waits = this.#reactor.native.answer(this.key, bytes, false);
+    this.#reactor.take();
     return waits <= HELD;
   }
 
   onDrain(then: () => void): void {
     this.#onDrain = then;
-    if (this.#isPlain) this.#guest.x.onDrain(then);
+    if (this.#isPlain) this.#x.onDrain(then);
   }
 
   end(chunk: Chunk = ''): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#status === 0) return;
     const bytes = bytesOf(chunk);
     this.#sent += bytes.length;
-    if (!this.#isPlain) {
-      this.#native.answer(this.#guest.key, bytes, true);
-      this.#guest.reactor.take();
-      return;
+    if (this.#isPlain) {
+      this.#x.end(bytes);
+      this.#answered();
+    } else {
+      this.#reactor.native.answer(this.key, bytes, true);
+      this.#reactor.take();
     }
-    this.#guest.over();
-    this.#guest.x.end(bytes);
-    this.#told(true);
   }
 
   abort(): void {
-    this.#guest.x.abort();
+    this.#x.abort();
+  }
+
+  upgraded(): void {
+    this.#status = 101;
+    this.#answered();
   }
 
   /**
@@ -166,65 +280,53 @@ export class DirectExchange implements Exchange {
    * @throws `unknown_upstream`; `TypeError` when it is too late.
    */
   forward(upstream: string): void {
-    const begun = this.#isOver || this.#status !== 0 || this.#take !== undefined || this.#received > 0;
-    if (begun || !this.#native.forward(this.#guest.key, upstream)) {
+    const begun = this.#isOver || this.#status !== 0 || this.#take !== undefined;
+    if (!begun) this.#name();
+    if (begun || !this.#reactor.native.forward(this.key, upstream)) {
       throw new TypeError('too late to forward: an answer has begun, or the body was read');
     }
-    this.#isOver = true;
-    this.#guest.feed();
-    this.#guest.reactor.take();
-  }
-
-  /** The client took what waited. */
-  drained(): void {
-    this.#onDrain?.();
-  }
-
-  /** Somebody else has answered. */
-  late(): void {
-    this.#isOver = true;
-    this.aborted = true;
-    this.#onAbort?.();
-  }
-
-  /** All was handed over. */
-  done(): void {
-    this.#isOver = true;
-  }
-
-  /** The client went away. */
-  gone(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.aborted = true;
-    this.#onAbort?.();
-  }
-
-  get #native(): Guest['reactor']['native'] {
-    return this.#guest.reactor.native;
+    this.#isPlain = false;
+    this.#status = FORWARDED;
+    this.#reactor.listen(this);
+    this.feed();
+    this.#reactor.take();
   }
 
   #begin(status: number, headers: Fields, length: number | undefined): void {
     const out = outOf(this.method, status, headers, false);
-    out.length = out.hasBody ? (length ?? out.length) : out.length;
+    const size = out.hasBody ? (length ?? out.length) : out.length;
     let text = `HTTP/1.1 ${statusLine(status)}\r\n`;
     for (let i = 0; i < out.fields.length; i += 2) text += `${out.fields[i]}: ${out.fields[i + 1]}\r\n`;
-    if (out.length !== undefined) text += `content-length: ${out.length}\r\n`;
+    if (size !== undefined) text += `content-length: ${size}\r\n`;
     else if (out.hasBody) text += 'transfer-encoding: chunked\r\n';
     if (out.close) text += 'connection: close\r\n';
     this.#status = status;
-    this.#native.respond(this.#guest.key, Buffer.from(`${text}\r\n`, 'latin1'));
-    this.#guest.reactor.take();
+    this.#reactor.native.respond(this.key, Buffer.from(`${text}\r\n`, 'latin1'));
+    this.#reactor.take();
   }
 
-  #told(complete: boolean): void {
+  /** The app has answered by itself. */
+  #answered(): void {
     this.#isOver = true;
-    this.#native.answered(this.#guest.key, this.#status, this.#sent, this.#received, complete);
+    if (this.#isHeard) this.#reactor.forget(this.key);
+    this.#reactor.answered(this.key, this.#status, this.#sent, this.#received);
   }
 
   #seen(): Head {
-    this.#head ??= read(this.#native.head(this.#guest.key));
+    if (this.#head === undefined) {
+      if (this.#isOver) {
+        throw new TypeError('the request was answered before its head was read: read it before you answer');
+      }
+      this.#name();
+      this.#head = read(this.#reactor.native.head(this.key));
+    }
     return this.#head;
+  }
+
+  #name(): void {
+    if (this.isNamed) return;
+    this.isNamed = true;
+    this.#reactor.native.name(this.key, this.#x.peerBytes());
   }
 }
 
@@ -242,6 +344,12 @@ function read(text: string): Head {
   return { method, path: target.slice(0, at), query: target.slice(at + 1), fields };
 }
 
+function bytesOf(chunk: Chunk): Uint8Array {
+  return typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
+}
+
 const NOTHING = new Uint8Array(0);
-/** Bytes that may wait for the client. */
+/** Bytes that may wait on either side. */
 const HELD = 64 << 10;
+/** No status of the app's. */
+const FORWARDED = -1;

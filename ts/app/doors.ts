@@ -5,9 +5,12 @@ import { Door } from './door.js';
 import { canGuard } from './guard.js';
 import { choose } from './load.js';
 import { Reactor } from './reactor.js';
+
+import type { Runtime } from './runtime.js';
 import { type Place, serve } from './serve.js';
 import { openServer } from './server.js';
 import type { AppServer } from './server-types.js';
+import { type Home, socketOptions, type WebSocketHandlers } from './websocket.js';
 
 /** A listener with `door: app`. */
 export interface DoorPlan {
@@ -21,14 +24,18 @@ export interface DoorPlan {
 /** The doors of one worker. */
 export class Doors {
   readonly #place: Place;
+  readonly #runtime: Runtime;
+  readonly #websocket: WebSocketHandlers<unknown> | undefined;
   readonly #servers = new Map<string, AppServer>();
   #reactor: Reactor | undefined;
   #gateway: number | undefined;
   /** One change at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(place: Place) {
+  constructor(place: Place, runtime: Runtime, websocket: WebSocketHandlers<unknown> | undefined) {
     this.#place = place;
+    this.#runtime = runtime;
+    this.#websocket = websocket;
   }
 
   /** Is at these doors from now on, and at no others; resolves with why it cannot be. */
@@ -38,11 +45,16 @@ export class Doors {
     return done;
   }
 
-  /** Leaves all doors; what is on its way has `patienceMs`. */
-  async close(patienceMs: number): Promise<void> {
+  /** Leaves all doors; what is on its way has `patienceMs`, with `keepSockets` WebSockets too. */
+  async close(patienceMs: number, keepSockets = false): Promise<void> {
     const servers = [...this.#servers.values()];
     this.#servers.clear();
-    await Promise.all(servers.map((server) => server.close(patienceMs)));
+    await Promise.all(servers.map((server) => this.#leave(server, patienceMs, keepSockets)));
+  }
+
+  async #leave(server: AppServer, patienceMs: number, keepSockets: boolean): Promise<void> {
+    await server.close(patienceMs, keepSockets);
+    this.#runtime.remove(server);
   }
 
   async #open(gateway: number, plans: readonly DoorPlan[]): Promise<string | undefined> {
@@ -55,7 +67,7 @@ export class Doors {
       for (const [key, server] of this.#servers) {
         if (plans.some((plan) => keyOf(plan) === key)) continue;
         this.#servers.delete(key);
-        void server.close(PATIENCE_MS);
+        void this.#leave(server, PATIENCE_MS, true);
       }
       for (const plan of plans) {
         if (!this.#servers.has(keyOf(plan))) this.#servers.set(keyOf(plan), await this.#listen(plan));
@@ -66,21 +78,27 @@ export class Doors {
     }
   }
 
-  #listen({ listener, address, connections }: DoorPlan): Promise<AppServer> {
+  async #listen({ listener, address, connections }: DoorPlan): Promise<AppServer> {
     const place = this.#place;
     const at = address.lastIndexOf(':');
     const host = address.slice(0, at).replace(/^\[|\]$/g, '');
     const door = new Door(this.#reactor as Reactor, listener, (exchange) => {
       place.served();
-      void serve(exchange, place);
+      serve(exchange, place);
     });
-    return openServer({
+    const home: Home = { runtime: this.#runtime };
+    const websocket = this.#websocket && socketOptions(this.#websocket, place, home);
+    const server = await openServer({
       listen: { host, port: Number(address.slice(at + 1)), shared: true },
       handler: () => {},
       door,
+      ...(websocket === undefined ? {} : { websocket }),
       maxConnections: connections,
       onError: (error) => place.fault(error, listener),
     });
+    home.server = server;
+    this.#runtime.add(server);
+    return server;
   }
 }
 

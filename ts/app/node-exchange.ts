@@ -1,6 +1,7 @@
 /** node-exchange: one request of `node:http`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { fieldOf, fieldsOfBlock, type Head, hasBody, internal, type Out, outOf } from './head.js';
+import { addressBytes } from './address.js';
+import { bytesOfHead, fieldOf, fieldsOfBlock, type Head, hasBody, internal, type Out, outOf } from './head.js';
 import {
   type Answer,
   type Block,
@@ -54,6 +55,15 @@ export class NodeExchange implements DoorExchange {
     outgoing.on('drain', () => {
       if (!this.#isOver) this.guard(this.#onDrain);
     });
+  }
+
+  peerBytes(): Uint8Array {
+    return addressBytes(this.remoteAddress) ?? NOTHING;
+  }
+
+  headBytes(): Uint8Array {
+    const { method, path, query } = this;
+    return bytesOfHead({ method, path, query, fields: this.#fields });
   }
 
   header(name: string): string | undefined {

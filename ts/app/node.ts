@@ -6,12 +6,11 @@
 import { createServer, type Server as HttpServer, type IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket as TcpSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { addressBytes } from './address.js';
-import { asksForSocket, bytesOfHead, type Head, handshakeFault, headFault, internal } from './head.js';
+import { asksForSocket, type Head, handshakeFault, headFault, internal } from './head.js';
 import { MAX_HEAD } from './load.js';
 import { NodeExchange, type Owner } from './node-exchange.js';
 import { Hub } from './node-socket.js';
-import type { AppServer, Chunk, ServerOptions, SocketOptions } from './server-types.js';
+import type { AppServer, Chunk, Exchange, Inner, ServerOptions, SocketOptions } from './server-types.js';
 
 /** Listens with `node:http`. */
 export async function openNode<C>(options: ServerOptions<C>): Promise<AppServer> {
@@ -120,9 +119,7 @@ class Server<C> implements AppServer, Owner {
     const { door } = this.#options;
     if (fault !== undefined) x.refuse(fault);
     else if (door !== undefined) {
-      const bytes = bytesOfHead(head);
-      const peer = addressBytes(incoming.socket.remoteAddress ?? '');
-      x.guard(() => door.arrive(x, '', peer, () => bytes));
+      x.guard(() => door.arrive(x, ''));
     } else x.guard(() => this.#options.handler(x));
   }
 
@@ -144,22 +141,28 @@ class Server<C> implements AppServer, Owner {
       return;
     }
     const x = new NodeExchange(this, incoming, outgoing, head);
-    const decide = async (): Promise<void> => {
+    const decide = async (inner: Exchange & Partial<Inner>): Promise<void> => {
       const fault = handshakeFault(head);
-      const decision = fault === undefined ? await options.upgrade(x) : { reply: fault };
-      if (x.aborted || decision === 'answered') return;
+      const decision = fault === undefined ? await options.upgrade(inner) : { reply: fault };
+      if (inner.aborted || decision === 'answered') return;
       if ('reply' in decision || this.isClosing || this.#hasSaidGoodbye) {
         const { status, headers, body } = 'reply' in decision ? decision.reply : { status: 503, headers: [] };
-        x.respond(status, headers, body);
+        inner.respond(status, headers, body);
         return;
       }
+      inner.upgraded?.();
       outgoing.detachSocket(socket as TcpSocket);
       hub.accept(incoming, socket, rest, decision.accept, decision.protocol);
     };
-    decide().catch((error) => {
-      this.failed(error);
-      x.refuse(internal());
-    });
+    const accept = (inner: Exchange): void => {
+      decide(inner).catch((error) => {
+        this.failed(error);
+        x.refuse(internal());
+      });
+    };
+    const { door } = this.#options;
+    if (door === undefined || handshakeFault(head) !== undefined) accept(x);
+    else x.guard(() => door.arrive(x, '', accept));
   }
 }
 

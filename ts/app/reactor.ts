@@ -40,9 +40,17 @@ export interface Listener {
 /** What became of a request at once; as `begin` of `bindings/src/reactor.rs`. */
 export const BEGUN = { waits: 0, local: 1, events: 2, bytes: 3, noListener: 4, whose: 5 } as const;
 
+/** The calls that every request makes; see `bindings/src/reactor.rs`. */
+interface ReactorCalls {
+  begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array): number;
+  take(events: Uint32Array, bytes: Uint8Array): number;
+  answered(key: number, status: number, sent: number, received: number): void;
+}
+
 /** The core in this thread. */
 export class Reactor {
   readonly native: Native;
+  readonly #calls: ReactorCalls;
   readonly #events = new Uint32Array(WORDS * 512);
   readonly #bytes = new Uint8Array(256 << 10);
   readonly #guests = new Map<number, Listener>();
@@ -54,6 +62,7 @@ export class Reactor {
    */
   constructor(gateway: number) {
     this.native = new Native(gateway, () => this.take());
+    this.#calls = this.native.calls() as ReactorCalls;
   }
 
   /** Requests in progress. */
@@ -63,7 +72,7 @@ export class Reactor {
 
   /** Hands over a request; its key is told before anything is heard of it. */
   begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array, guest: Listener): number {
-    const result = this.native.begin(door, peer, head);
+    const result = this.#calls.begin(door, peer, head);
     const code = Math.floor(result / KEYS);
     if (code > BEGUN.events) return code;
     const key = result - code * KEYS;
@@ -77,6 +86,11 @@ export class Reactor {
   /** Listens to what is said of a request that this side was to answer. */
   listen(guest: Listener): void {
     this.#guests.set(guest.key, guest);
+  }
+
+  /** This side has answered a request that was said to be plain. */
+  answered(key: number, status: number, sent: number, received: number): void {
+    this.#calls.answered(key, status, sent, received);
   }
 
   /** This side is done with it. */
@@ -103,7 +117,7 @@ export class Reactor {
   }
 
   #next(): number {
-    return this.native.take(this.#events, this.#bytes);
+    return this.#calls.take(this.#events, this.#bytes);
   }
 
   #hear(at: number): void {

@@ -7,7 +7,8 @@
 
 import type { Gone } from './gone.js';
 import { type BodyLike, Forwarded, type ReplyLike, type ReplyParts } from './handler.js';
-import type { Exchange } from './server-types.js';
+import { sound } from './head.js';
+import type { Exchange, Fields } from './server-types.js';
 
 /** A stream that has this method is told how to cut the connection, for a client that is too slow. */
 export const CUT = Symbol('cut');
@@ -27,14 +28,23 @@ interface Answer {
   body: string | Uint8Array | AsyncIterable<Uint8Array | string> | undefined;
 }
 
+/** Sends what a handler returned, if it is whole; false for a stream, of which nothing was sent. */
+export function sendWhole(exchange: Exchange, reply: ReplyLike): boolean {
+  if (typeof reply === 'string') {
+    exchange.respond(200, TEXT_FIELDS, reply);
+    return true;
+  }
+  if (reply instanceof Forwarded) return true;
+  const { status, fields, body } = answerOf(reply);
+  if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)) return false;
+  exchange.respond(status, fields.flat(), body);
+  return true;
+}
+
 /** Sends what a handler returned; resolves when the last byte is handed over, or the client has gone. */
 export async function send(exchange: Exchange, gone: Gone, reply: ReplyLike): Promise<void> {
-  if (reply instanceof Forwarded) return;
-  const { status, fields, body } = answerOf(reply);
-  if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) {
-    exchange.respond(status, fields.flat(), body);
-    return;
-  }
+  if (sendWhole(exchange, reply)) return;
+  const { status, fields, body } = answerOf(reply) as Answer & { body: AsyncIterable<Uint8Array | string> };
   exchange.begin(status, fields.flat());
   if (exchange.method === 'HEAD') {
     exchange.end();
@@ -130,6 +140,7 @@ async function cancel(body: AsyncIterable<unknown>): Promise<void> {
 }
 
 const TEXT: Field = ['content-type', 'text/plain; charset=utf-8'];
+const TEXT_FIELDS: Fields = sound(TEXT);
 const BYTES: Field = ['content-type', 'application/octet-stream'];
 const JSON_TYPE: Field = ['content-type', 'application/json'];
 /** RFC 9110 sections 5.1 and 5.5. */

@@ -21,25 +21,31 @@ export class BodyError extends Error {
 
 /** A request. The body can be read once. */
 export class AppRequest {
-  /** As sent: `GET`, `POST`, … */
-  readonly method: string;
-  /** The path, normalised by the core, not decoded. */
-  readonly path: string;
-  /** What stands behind the `?`, not decoded; empty if nothing does. */
-  readonly query: string;
   readonly #exchange: Exchange;
-  readonly #gone: Gone;
+  readonly #there: { readonly gone: Gone };
   #headers: Headers | undefined;
   #body: ReadableStream<Uint8Array> | undefined;
   #used = false;
 
   /** Made by the server; see `AppHandler`. */
-  constructor(exchange: Exchange, gone: Gone) {
-    this.method = exchange.method;
-    this.path = exchange.path;
-    this.query = exchange.query ?? '';
+  constructor(exchange: Exchange, there: { readonly gone: Gone }) {
     this.#exchange = exchange;
-    this.#gone = gone;
+    this.#there = there;
+  }
+
+  /** As sent: `GET`, `POST`, … */
+  get method(): string {
+    return this.#exchange.method;
+  }
+
+  /** The path, normalised by the core, not decoded. */
+  get path(): string {
+    return this.#exchange.path;
+  }
+
+  /** What stands behind the `?`, not decoded; empty if nothing does. */
+  get query(): string {
+    return this.#exchange.query ?? '';
   }
 
   /** The whole address: scheme and host as the client's, as far as trusted hops say. */
@@ -83,7 +89,7 @@ export class AppRequest {
     const parts: Uint8Array[] = [];
     let size = 0;
     await new Promise<void>((resolve, reject) => {
-      this.#gone.on(() => reject(new BodyError(400, 'the client went away')));
+      this.#there.gone.on(() => reject(new BodyError(400, 'the client went away')));
       this.#exchange.onBody((chunk, last) => {
         size += chunk.length;
         if (size > max) reject(tooLong(max));
@@ -116,7 +122,7 @@ export class AppRequest {
 
   #stream(): ReadableStream<Uint8Array> {
     this.#use();
-    const [exchange, gone] = [this.#exchange, this.#gone];
+    const [exchange, { gone }] = [this.#exchange, this.#there];
     let over = false;
     return new ReadableStream<Uint8Array>(
       {

@@ -40,7 +40,8 @@ export class Runtime {
   readonly dropped = new Map<string, number>();
   readonly #links: Links;
   readonly #topics: Topics;
-  #server: AppServer | undefined;
+  /** Those of this thread: one behind the edge, and one for each door. */
+  readonly #servers = new Set<AppServer>();
 
   constructor({ app, links, numbers, epoch }: RuntimeStart) {
     this.epoch = epoch;
@@ -51,7 +52,7 @@ export class Runtime {
     this.#topics = this.#links;
     this.#topics.receive((topic, message, number) => {
       if (number > 0) this.order.add(topic, message as string, number, false);
-      else this.#server?.publish(topic, message);
+      else this.#publishHere(topic, message);
     });
     this.#links.receiveSeeds(({ events, dropped }) => {
       for (const [name, number] of Object.entries(dropped)) {
@@ -73,20 +74,29 @@ export class Runtime {
 
   /** The server that is about to take requests. Resolves when the others have told what they know. */
   async open(server: AppServer): Promise<void> {
-    this.#server = server;
+    this.#servers.add(server);
     await this.#links.greeted(GREET_MS);
     this.order.start();
   }
 
-  /** A message to all WebSockets of the app that subscribed to the topic. */
-  publish(topic: string, message: Chunk): boolean {
-    this.#server?.publish(topic, message);
-    return this.publishToOthers(topic, message);
+  /** Another server of this thread. */
+  add(server: AppServer): void {
+    this.#servers.add(server);
   }
 
-  /** As {@link publish}, to those of other threads only. */
-  publishToOthers(topic: string, message: Chunk): boolean {
+  /** It has closed. */
+  remove(server: AppServer): void {
+    this.#servers.delete(server);
+  }
+
+  /** A message to all WebSockets of the app that subscribed to the topic, but those of one server. */
+  publish(topic: string, message: Chunk, but?: AppServer): boolean {
+    this.#publishHere(topic, message, but);
     return this.#topics.publish(topic, message, 0);
+  }
+
+  #publishHere(topic: string, message: Chunk, but?: AppServer): void {
+    for (const server of this.#servers) if (server !== but) server.publish(topic, message);
   }
 
   /** Publishes an event of a hub; `text` is told its number. */
@@ -100,7 +110,7 @@ export class Runtime {
 
   /** Ends WebSockets and event streams: their clients shall come back elsewhere. */
   goodbye(): void {
-    this.#server?.goodbye();
+    for (const server of this.#servers) server.goodbye();
     for (const hub of this.hubs.values()) hub.goodbye();
   }
 

@@ -7,8 +7,8 @@
 import { counter } from '#bindings';
 import { GateError } from '../errors.js';
 import { Gone } from './gone.js';
-import { type AppContext, type AppHandler, Forwarded, type SharedCounter } from './handler.js';
-import { Cut, send } from './reply.js';
+import { type AppContext, type AppHandler, Forwarded, type ReplyLike, type SharedCounter } from './handler.js';
+import { Cut, send, sendWhole } from './reply.js';
 import { AppRequest, BodyError } from './request.js';
 import { publish } from './runtime.js';
 import type { Exchange } from './server-types.js';
@@ -24,13 +24,53 @@ export interface Place {
   fault(error: unknown, request: string): void;
 }
 
-/** Answers an exchange; never rejects. */
-export async function serve(exchange: Exchange, place: Place): Promise<void> {
-  await attempt(exchange, place, async (request, context, gone) => {
-    const reply = await place.handler(request, context);
+/** Answers an exchange; never throws. A handler that returns its answer at once is not waited for. */
+export function serve(exchange: Exchange, place: Place): void {
+  const context = new Context(exchange, place);
+  try {
+    const reply = place.handler(new AppRequest(exchange, context), context);
+    if (reply instanceof Promise || !sendWhole(exchange, reply)) void finish(exchange, place, context, reply);
+    else context.begin();
+  } catch (error) {
+    failed(exchange, place, error);
     context.begin();
-    await send(exchange, gone, reply);
-  });
+  }
+}
+
+async function finish(
+  exchange: Exchange,
+  place: Place,
+  context: Context,
+  pending: ReplyLike | Promise<ReplyLike>,
+): Promise<void> {
+  try {
+    const reply = await pending;
+    context.begin();
+    if (!sendWhole(exchange, reply)) await send(exchange, context.gone, reply);
+  } catch (error) {
+    failed(exchange, place, error);
+  } finally {
+    context.begin();
+  }
+}
+
+/** Answers with what was thrown, or 500. */
+function failed(exchange: Exchange, place: Place, error: unknown): void {
+  if (exchange.aborted && !(error instanceof Cut)) return;
+  if (error instanceof BodyError) {
+    refuse(exchange, error.status, error.message);
+    return;
+  }
+  place.fault(error instanceof Cut ? error.cause : error, requestOf(exchange));
+  if (!(error instanceof Cut)) refuse(exchange, 500, '');
+}
+
+function requestOf(exchange: Exchange): string {
+  try {
+    return `${exchange.method} ${exchange.path}`;
+  } catch {
+    return 'a request that was answered'; // its head is gone
+  }
 }
 
 /** Runs what may fail for an exchange, and then answers it: with what was thrown, or 500. Never rejects. */
@@ -39,18 +79,11 @@ export async function attempt<T>(
   place: Place,
   run: (request: AppRequest, context: Context, gone: Gone) => Promise<T>,
 ): Promise<T | undefined> {
-  const gone = new Gone(exchange);
-  const context = new Context(exchange, gone, place);
+  const context = new Context(exchange, place);
   try {
-    return await run(new AppRequest(exchange, gone), context, gone);
+    return await run(new AppRequest(exchange, context), context, context.gone);
   } catch (error) {
-    if (exchange.aborted && !(error instanceof Cut)) return undefined;
-    if (error instanceof BodyError) {
-      refuse(exchange, error.status, error.message);
-      return undefined;
-    }
-    place.fault(error instanceof Cut ? error.cause : error, `${exchange.method} ${exchange.path}`);
-    if (!(error instanceof Cut)) refuse(exchange, 500, '');
+    failed(exchange, place, error);
     return undefined;
   } finally {
     context.begin();
@@ -73,17 +106,22 @@ export class Context implements AppContext {
   readonly app: string;
   readonly worker: number;
   readonly #exchange: Exchange;
-  readonly #gone: Gone;
+  #gone: Gone | undefined;
   readonly #started = performance.now();
   #abort: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #hasBegun = false;
 
-  constructor(exchange: Exchange, gone: Gone, { app, worker }: Place) {
+  constructor(exchange: Exchange, { app, worker }: Place) {
     this.app = app;
     this.worker = worker;
     this.#exchange = exchange;
-    this.#gone = gone;
+  }
+
+  /** Whether the client is still there. */
+  get gone(): Gone {
+    this.#gone ??= new Gone(this.#exchange);
+    return this.#gone;
   }
 
   get client(): string {
@@ -107,7 +145,7 @@ export class Context implements AppContext {
       const abort = new AbortController();
       this.#abort = abort;
       if (this.#exchange.aborted) abort.abort();
-      this.#gone.on(() => abort.abort());
+      this.gone.on(() => abort.abort());
       const left = Math.max(0, this.deadline - performance.now());
       if (!this.#hasBegun) {
         this.#timer = setTimeout(() => abort.abort(new DOMException('too late', 'TimeoutError')), left);

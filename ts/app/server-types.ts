@@ -72,19 +72,29 @@ export interface Block {
 
 /** An exchange whose request the core reads: it knows nothing of the head but the method. */
 export interface DoorExchange extends Exchange {
+  /** The peer's address, 4 or 16 bytes; another number for what has none. */
+  peerBytes(): Uint8Array;
+  /** The head as it was sent, with the empty line; while it arrives only. */
+  headBytes(): Uint8Array;
   /** Answers as a whole; the bytes are valid during the call only. */
   respondBlock(block: Block, body: Uint8Array): void;
   /** Begins an answer in parts. */
   beginBlock(block: Block): void;
 }
 
+/** A request that arrived at a door, as the app sees it. */
+export interface Inner extends Exchange {
+  /** The connection is a WebSocket from now on. */
+  upgraded(): void;
+}
+
 /** Who reads the heads of requests, where the server does not. */
 export interface Door {
   /**
-   * A request: method, target and fields as they came, with the empty line, and the peer's address, 4 or 16 bytes.
-   * `bytes` makes the head anew, for one that is no UTF-8; it is valid during the call only.
+   * A request: method, target and fields as they came, with the empty line; empty for one that must be had as bytes.
+   * `answer` answers instead of the app's handler what leads to the app.
    */
-  arrive(x: DoorExchange, head: string, peer: Uint8Array | undefined, bytes: () => Uint8Array): void;
+  arrive(x: DoorExchange, head: string, answer?: (inner: Inner) => void): void;
   /** A connection was made (1), or is gone (-1). */
   counted?(change: number): void;
 }
@@ -146,6 +156,8 @@ export interface ServerOptions<C = unknown> {
   listen: Listen;
   /** Answers a request; what it throws is answered with 500. */
   handler(x: Exchange): void;
+  /** Heads are sound: nobody but the core's edge can write here. */
+  trusted?: boolean;
   /** Takes requests instead of `handler`. */
   door?: Door;
   websocket?: SocketOptions<C>;

@@ -4,11 +4,11 @@
  * A body that comes before somebody asks for it is copied (what one read brought, 512 KiB at most) and the
  * connection is paused.
  */
-import { fieldOf, type Head, hasBody, internal, outOf } from './head.js';
+import { bytesOfHead, fieldOf, type Head, hasBody, internal, type Out, outOf } from './head.js';
 import type { Answer, Block, Chunk, DoorExchange, Fields } from './server-types.js';
 import type { Lever } from './uws-lever.js';
 import { Parts, PIECE, writeFields, writeHead } from './uws-parts.js';
-import type { UwsResponse } from './uws-types.js';
+import type { UwsRequest, UwsResponse } from './uws-types.js';
 
 /** The server, as its requests see it. */
 export interface Owner {
@@ -26,13 +26,13 @@ export interface Owner {
 
 /** See {@link DoorExchange}. */
 export class UwsExchange implements DoorExchange {
-  readonly method: string;
-  readonly path: string;
-  readonly query: string | undefined;
   aborted = false;
   readonly #owner: Owner;
   readonly #res: UwsResponse;
-  readonly #fields: string[];
+  /** The library's, as long as it runs the handler. */
+  #req: UwsRequest | undefined;
+  #head: Head | undefined;
+  #method: string | undefined;
   /** No call may reach the library any more. */
   #isOver = false;
   #parts: Parts | undefined;
@@ -44,26 +44,65 @@ export class UwsExchange implements DoorExchange {
   /** Came before {@link onBody}. */
   #early: Uint8Array[] | undefined;
   #peer: string | undefined;
-  #isRead: boolean;
+  #isRead = false;
   #isPaused = false;
 
-  /** `hasBody`: a body follows. */
-  constructor(owner: Owner, res: UwsResponse, head: Head, isRead = !hasBody(head.fields)) {
+  /** To be {@link settle}d before the library's handler returns. */
+  constructor(owner: Owner, res: UwsResponse, req: UwsRequest, method?: string) {
     this.#owner = owner;
     this.#res = res;
-    this.#fields = head.fields;
-    this.method = head.method;
-    this.path = head.path;
-    this.query = head.query;
+    this.#req = req;
+    this.#method = method;
     owner.inFlight += 1;
-    res.onAborted(() => {
-      if (this.#isOver) return;
-      this.aborted = true;
-      this.#finish();
-      this.guard(this.#onAbort);
-    });
-    this.#isRead = isRead;
-    if (!isRead) res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
+  }
+
+  /** The library's handler returns: what was not answered goes on without its request. */
+  settle(isAtDoor = false): void {
+    const req = this.#req;
+    if (req === undefined) return;
+    if (!this.#isOver) {
+      this.#method ??= req.getCaseSensitiveMethod();
+      if (isAtDoor) this.#isRead ||= !follows(req);
+      else this.#isRead = !hasBody(this.#seen().fields);
+      this.#res.onAborted(() => {
+        if (this.#isOver) return;
+        this.aborted = true;
+        this.#finish();
+        this.guard(this.#onAbort);
+      });
+      if (!this.#isRead) this.#res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
+    }
+    this.#req = undefined;
+  }
+
+  get method(): string {
+    this.#method ??= this.#req?.getCaseSensitiveMethod() ?? '';
+    return this.#method;
+  }
+
+  get path(): string {
+    return this.#seen().path;
+  }
+
+  get query(): string | undefined {
+    return this.#seen().query;
+  }
+
+  peerBytes(): Uint8Array {
+    return this.#isOver ? NOTHING : new Uint8Array(this.#res.getRemoteAddress());
+  }
+
+  headBytes(): Uint8Array {
+    return bytesOfHead(this.#seen());
+  }
+
+  /** The head, copied. */
+  #seen(): Head {
+    if (this.#head === undefined) {
+      if (this.#req === undefined) throw new TypeError(UNREAD);
+      this.#head = headOf(this.#req);
+    }
+    return this.#head;
   }
 
   get remoteAddress(): string {
@@ -74,11 +113,12 @@ export class UwsExchange implements DoorExchange {
   }
 
   header(name: string): string | undefined {
-    return fieldOf(this.#fields, name);
+    return fieldOf(this.#seen().fields, name);
   }
 
   headers(visit: (name: string, value: string) => void): void {
-    for (let i = 0; i < this.#fields.length; i += 2) visit(this.#fields[i] ?? '', this.#fields[i + 1] ?? '');
+    const { fields } = this.#seen();
+    for (let i = 0; i < fields.length; i += 2) visit(fields[i] ?? '', fields[i + 1] ?? '');
   }
 
   onAbort(then: () => void): void {
@@ -121,6 +161,10 @@ export class UwsExchange implements DoorExchange {
   respond(status: number, headers: Fields, body: Chunk = ''): void {
     if (this.#isOver || this.#hasBegun()) return;
     const out = outOf(this.method, status, headers, this.#owner.isClosing);
+    if (out.hasBody && typeof body === 'string' && body.length <= PIECE / 3) {
+      this.#endWith(out, body);
+      return;
+    }
     const bytes = bytesOf(body);
     if (!out.hasBody) {
       if (status !== 204 && status !== 304) out.length ??= bytes.length;
@@ -129,13 +173,23 @@ export class UwsExchange implements DoorExchange {
       this.#parts = this.#newParts({ ...out, length: bytes.length });
       this.#parts.end(bytes);
     } else {
-      this.resume(); // the rest of the request is thrown away
-      this.#res.cork(() => {
-        writeFields(this.#res, status, out.fields);
-        this.#res.end(bytes, out.close);
-      });
-      this.#finish();
+      this.#endWith(out, bytes);
     }
+  }
+
+  #endWith(out: Out, body: string | Uint8Array): void {
+    this.resume(); // the rest of the request is thrown away
+    this.#together(() => {
+      writeFields(this.#res, out.status, out.fields);
+      this.#res.end(body, out.close);
+    });
+    this.#finish();
+  }
+
+  /** In one packet: within its handler the library sees to that. */
+  #together(write: () => void): void {
+    if (this.#req !== undefined) write();
+    else this.#res.cork(write);
   }
 
   respondBlock(block: Block, body: Uint8Array): void {
@@ -147,7 +201,7 @@ export class UwsExchange implements DoorExchange {
       return;
     }
     this.resume();
-    this.#res.cork(() => {
+    this.#together(() => {
       this.#res.writeStatus(block.block);
       this.#res.end(body, close);
     });
@@ -198,7 +252,7 @@ export class UwsExchange implements DoorExchange {
   upgrade(accept: (res: UwsResponse) => void): void {
     if (this.#isOver) return;
     this.#finish();
-    this.#res.cork(() => accept(this.#res));
+    this.#together(() => accept(this.#res));
   }
 
   /** Runs what is not ours. */
@@ -266,4 +320,29 @@ export function bytesOf(chunk: Chunk): Uint8Array {
   return typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
 }
 
+/** True if a body follows. */
+function follows(req: UwsRequest): boolean {
+  return (req.getHeader('content-length') || '0') !== '0' || req.getHeader('transfer-encoding') !== '';
+}
+
+/** Copies the head. Values come decoded as UTF-8 and are turned back into the bytes they were. */
+export function headOf(req: UwsRequest): Head {
+  const fields: string[] = [];
+  const seen = (name: string, value: string): void => {
+    if (ASCII.test(value)) {
+      fields.push(name, value);
+      return;
+    }
+    // What is not UTF-8 can be had by name only, and then only the first of that name: else it is a fault.
+    const isFirst = !fields.some((field, i) => i % 2 === 0 && field === name);
+    const bytes = (): string => Buffer.from(value, 'utf8').toString('latin1');
+    fields.push(name, isFirst ? req.getHeader(name) : value.includes('\ufffd') ? '\0' : bytes());
+  };
+  req.forEach(seen);
+  return { method: req.getCaseSensitiveMethod(), path: req.getUrl(), query: req.getQuery(), fields };
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
+const ASCII = /^[\x00-\x7f]*$/;
+const UNREAD = 'the request was answered before its head was read: read it before the handler returns';
 const NOTHING = new Uint8Array(0);

@@ -11,7 +11,6 @@ import { createServer } from 'node:net';
 import { guardThread } from './guard.js';
 import {
   asksForSocket,
-  bytesOfHead,
   fieldOf,
   type Head,
   handshakeFault,
@@ -22,13 +21,15 @@ import {
   type AppServer,
   type Chunk,
   type Door,
+  type Exchange,
+  type Inner,
   LINGER_MS,
   type ServerOptions,
   SOCKET_DEFAULTS,
   type SocketOptions,
 } from './server-types.js';
 import { removePath } from './unix.js';
-import { type Owner, UwsExchange } from './uws-exchange.js';
+import { headOf, type Owner, UwsExchange } from './uws-exchange.js';
 import { Lever } from './uws-lever.js';
 import { socketHandlers } from './uws-socket.js';
 import type { Uws, UwsApp, UwsRequest, UwsResponse } from './uws-types.js';
@@ -80,7 +81,7 @@ class Server<C> implements AppServer, Owner {
     });
     if (options.websocket !== undefined) this.#serveSockets(options.websocket);
     const { door } = options;
-    if (door === undefined) this.#app.any('/*', (res, req) => this.#take(res, headOf(req)));
+    if (door === undefined) this.#app.any('/*', (res, req) => this.#take(res, req));
     else this.#app.any('/*', (res, req) => this.#arrive(door, res, req));
   }
 
@@ -167,35 +168,23 @@ class Server<C> implements AppServer, Owner {
 
   #arrive(door: Door, res: UwsResponse, req: UwsRequest): void {
     const method = req.getCaseSensitiveMethod();
-    const query = req.getQuery();
-    text = query === undefined ? req.getUrl() : `${req.getUrl()}?${query}`;
-    text = `${method} ${text} HTTP/1.1\r\n`;
-    hasLength = false;
-    req.forEach(addLine);
-    text += '\r\n';
-    const x = new UwsExchange(
-      this,
-      res,
-      { method, path: '', query: undefined, fields: NO_FIELDS },
-      !hasLength,
-    );
-    const peer = new Uint8Array(res.getRemoteAddress());
+    const head = textOf(req, method);
+    const x = new UwsExchange(this, res, req, method);
     try {
-      door.arrive(x, text, peer, () => bytesOfHead(headOf(req)));
+      door.arrive(x, head);
     } catch (error) {
       this.failed(error);
       x.refuse(internal());
     }
+    x.settle(true);
   }
 
-  #take(res: UwsResponse, head: Head): void {
-    const x = new UwsExchange(this, res, head);
-    const fault = headFault(head);
-    if (fault !== undefined) {
-      setImmediate(() => x.refuse(fault));
-      return;
-    }
-    x.guard(() => this.#options.handler(x));
+  #take(res: UwsResponse, req: UwsRequest): void {
+    const x = new UwsExchange(this, res, req);
+    const fault = this.#options.trusted === true ? undefined : headFault(headOf(req));
+    if (fault !== undefined) setImmediate(() => x.refuse(fault));
+    else x.guard(() => this.#options.handler(x));
+    x.settle();
   }
 
   /** Closes the open WebSockets politely. */
@@ -209,8 +198,11 @@ class Server<C> implements AppServer, Owner {
       compression: this.#compress ? this.#uws.SHARED_COMPRESSOR : this.#uws.DISABLED,
       upgrade: (res: UwsResponse, req: UwsRequest, context: unknown) => {
         const head = headOf(req);
-        if (!asksForSocket(head) || headFault(head) !== undefined) this.#take(res, head);
-        else this.#upgrade(options, res, head, context);
+        const { door } = this.#options;
+        const isSound = asksForSocket(head) && headFault(head) === undefined;
+        if (isSound) this.#upgrade(options, res, req, head, context);
+        else if (door !== undefined) this.#arrive(door, res, req);
+        else this.#take(res, req);
       },
       ...socketHandlers(options, {
         compress: this.#compress,
@@ -225,24 +217,29 @@ class Server<C> implements AppServer, Owner {
     });
   }
 
-  #upgrade(options: SocketOptions<C>, res: UwsResponse, head: Head, context: unknown): void {
-    const x = new UwsExchange(this, res, head);
+  #upgrade(
+    options: SocketOptions<C>,
+    res: UwsResponse,
+    req: UwsRequest,
+    head: Head,
+    context: unknown,
+  ): void {
+    const x = new UwsExchange(this, res, req);
+    const { door } = this.#options;
     const fault = handshakeFault(head);
-    if (fault !== undefined) {
-      x.respond(fault.status, fault.headers, fault.body);
-      return;
-    }
-    const decide = async (): Promise<void> => {
-      const decision = await options.upgrade(x);
+    const decide = async (inner: Exchange & Partial<Inner>): Promise<void> => {
+      const decision = await options.upgrade(inner);
       if (decision === 'answered') return;
       if ('reply' in decision) {
-        x.respond(decision.reply.status, decision.reply.headers, decision.reply.body);
+        inner.respond(decision.reply.status, decision.reply.headers, decision.reply.body);
         return;
       }
       if (this.isClosing || this.#hasSaidGoodbye) {
-        x.respond(503, []);
+        inner.respond(503, []);
         return;
       }
+      if (inner.aborted) return;
+      inner.upgraded?.();
       const { remoteAddress } = x;
       x.upgrade((raw) =>
         raw.upgrade(
@@ -254,40 +251,32 @@ class Server<C> implements AppServer, Owner {
         ),
       );
     };
-    decide().catch((error) => {
-      this.failed(error);
-      x.refuse(internal());
-    });
+    const accept = (inner: Exchange): void => {
+      decide(inner).catch((error) => {
+        this.failed(error);
+        x.refuse(internal());
+      });
+    };
+    if (fault !== undefined) x.respond(fault.status, fault.headers, fault.body);
+    else if (door !== undefined) door.arrive(x, textOf(req, head.method), accept);
+    else accept(x);
+    x.settle(door !== undefined);
   }
+}
+
+/** The head as text, with the empty line; values that are no ASCII are decoded from UTF-8. */
+function textOf(req: UwsRequest, method: string): string {
+  const query = req.getQuery();
+  text = `${method} ${query === undefined ? req.getUrl() : `${req.getUrl()}?${query}`} HTTP/1.1\r\n`;
+  req.forEach(addLine);
+  return `${text}\r\n`;
 }
 
 /** The head that is being read; nothing else runs meanwhile. */
 let text = '';
-let hasLength = false;
 
 function addLine(name: string, value: string): void {
   text += `${name}: ${value}\r\n`;
-  if (name === 'content-length' || name === 'transfer-encoding') hasLength = true;
-}
-
-/** Copies the head. Values come decoded as UTF-8 and are turned back into the bytes they were. */
-function headOf(req: UwsRequest): Head {
-  const fields: string[] = [];
-  const seen = (name: string, value: string): void => {
-    if (ASCII.test(value)) {
-      fields.push(name, value);
-      return;
-    }
-    // What is not UTF-8 can be had by name only, and then only the first of that name: else it is a fault.
-    const isFirst = !fields.some((field, i) => i % 2 === 0 && field === name);
-    fields.push(name, isFirst ? req.getHeader(name) : value.includes('\ufffd') ? '\0' : latin1(value));
-  };
-  req.forEach(seen);
-  return { method: req.getCaseSensitiveMethod(), path: req.getUrl(), query: req.getQuery(), fields };
-}
-
-function latin1(text: string): string {
-  return Buffer.from(text, 'utf8').toString('latin1');
 }
 
 /** The library does not say why it cannot listen; Node does. */
@@ -306,7 +295,4 @@ async function whyNot(listen: ServerOptions['listen']): Promise<Error> {
   }
 }
 
-const NO_FIELDS: string[] = [];
 const WIND_MS = 4_000;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
-const ASCII = /^[\x00-\x7f]*$/;

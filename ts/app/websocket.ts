@@ -10,6 +10,7 @@ import type { AppRequest } from './request.js';
 import type { Runtime } from './runtime.js';
 import { attempt, type Place } from './serve.js';
 import {
+  type AppServer,
   type Chunk,
   type Exchange,
   type Sent,
@@ -127,11 +128,18 @@ export function checkWebSocket(websocket: unknown): void {
   }
 }
 
+/** Where a server's WebSockets are. */
+export interface Home {
+  readonly runtime: Runtime;
+  /** The server, once it is open. */
+  server?: AppServer;
+}
+
 /** What the server is told of an app's WebSockets. */
 export function socketOptions<C>(
   handlers: WebSocketHandlers<C>,
   place: Place,
-  runtime: Runtime,
+  home: Home,
 ): SocketOptions<Facts<C>> {
   const run = (
     { context: { socket, path } }: Socket<Facts<C>>,
@@ -168,7 +176,7 @@ export function socketOptions<C>(
       return accepted ?? 'answered';
     },
     open(raw) {
-      raw.context.socket = new WorkerSocket(raw, runtime);
+      raw.context.socket = new WorkerSocket(raw, home);
       run(raw, 'open', (socket) => handlers.open?.(socket));
     },
     message(raw, message, binary) {
@@ -221,13 +229,13 @@ interface Facts<C> {
 
 class WorkerSocket<C> implements AppSocket<C> {
   readonly #raw: Socket<Facts<C>>;
-  readonly #runtime: Runtime;
+  readonly #home: Home;
   #topics: Set<string> | undefined;
   hasClosed = false;
 
-  constructor(raw: Socket<Facts<C>>, runtime: Runtime) {
+  constructor(raw: Socket<Facts<C>>, home: Home) {
     this.#raw = raw;
-    this.#runtime = runtime;
+    this.#home = home;
   }
 
   get context(): C {
@@ -276,9 +284,10 @@ class WorkerSocket<C> implements AppSocket<C> {
   publish(topic: string, message: Chunk): boolean {
     checkTopic(topic);
     checkMessage(message);
-    if (this.hasClosed) return this.#runtime.publish(topic, message); // the last word of a close handler
+    const { runtime, server } = this.#home;
+    if (this.hasClosed) return runtime.publish(topic, message); // the last word of a close handler
     this.#raw.publish(topic, message);
-    return this.#runtime.publishToOthers(topic, message);
+    return runtime.publish(topic, message, server);
   }
 
   close(code = 1000, reason = ''): void {

@@ -14,7 +14,7 @@ import { startRuntime } from './runtime.js';
 import { type Place, serve } from './serve.js';
 import { openServer } from './server.js';
 import { type AppServer, LINGER_MS } from './server-types.js';
-import { socketOptions } from './websocket.js';
+import { type Home, socketOptions } from './websocket.js';
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -72,9 +72,6 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   let app: App<unknown>;
   try {
     app = appOf(await import(start.module));
-    if (start.isAtDoor && typeof app === 'object' && app.websocket !== undefined) {
-      throw new Error('websocket is not served at door: app; write door: edge for the listeners of this app');
-    }
   } catch (error) {
     const { stack, message } = error as Error;
     say({ type: 'failed', why: message ?? String(error), where: placeOf(stack) });
@@ -101,7 +98,9 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       });
     },
   };
-  const doors = new Doors(place);
+  const handlers = typeof app === 'object' ? app.websocket : undefined;
+  const home: Home = { runtime };
+  const doors = new Doors(place, runtime, handlers);
   let server: AppServer;
   try {
     if (start.isAtDoor) await canBeAtDoor();
@@ -109,12 +108,12 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       listen: { unix: start.socket },
       handler(exchange) {
         place.served();
-        void serve(exchange, place);
+        serve(exchange, place);
       },
-      ...(typeof app === 'object' && app.websocket !== undefined
-        ? { websocket: socketOptions(app.websocket, place, runtime) }
-        : {}),
+      trusted: true,
+      ...(handlers === undefined ? {} : { websocket: socketOptions(handlers, place, home) }),
     });
+    home.server = server;
   } catch (error) {
     say({
       type: 'failed',
@@ -148,9 +147,8 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     clearInterval(seconds);
     const { patienceMs } = message;
     setTimeout(() => runtime.goodbye(), patienceMs);
-    void Promise.all([server.close(patienceMs + LINGER_MS, true), doors.close(patienceMs)]).then(() =>
-      process.exit(0),
-    );
+    const closed = [server.close(patienceMs + LINGER_MS, true), doors.close(patienceMs + LINGER_MS, true)];
+    void Promise.all(closed).then(() => process.exit(0));
   });
   await runtime.open(server);
   say({ type: 'listening', engine: server.engine });

@@ -45,6 +45,11 @@ impl Reactor {
         self.shard.patience()
     }
 
+    /// True if a turn may be due before that moment, milliseconds of [`Reactor::now_ms`].
+    pub fn is_due_before(&self, ms: u64) -> bool {
+        self.shard.wheel.soonest() / 1_000_000 < ms || self.shard.patience_is_short()
+    }
+
     /// This moment, milliseconds of a clock that never goes back.
     pub fn now_ms(&self) -> u64 {
         self.shard.now / 1_000_000

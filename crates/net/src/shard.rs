@@ -168,6 +168,11 @@ impl Shard {
         }
     }
 
+    /// True if the next turn should not wait for a timer.
+    pub fn patience_is_short(&self) -> bool {
+        !self.queue.is_empty() || self.drain_by.is_some() || self.lines.sleep(self.now) >= 0
+    }
+
     /// True once it is to turn no more.
     pub fn stopped(&self) -> bool {
         self.stop

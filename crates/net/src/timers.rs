@@ -4,6 +4,8 @@
 //! put at the new one. Only an earlier deadline moves an entry (Varghese and Lauck 1987; the lazy
 //! form is HAProxy's). A deadline is met at most two ticks (34 ms) late and never early.
 
+use std::cell::Cell;
+
 use crate::chunks::Chunks;
 
 /// A wheel over small indices, one deadline each.
@@ -13,6 +15,8 @@ pub(crate) struct Wheel {
     occupied: Box<[u64]>,
     /// The tick up to which all slots have been seen.
     at: u64,
+    /// The earliest tick at which anything was armed since [`Wheel::sleep`] was asked last.
+    news: Cell<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -32,6 +36,7 @@ impl Wheel {
             heads: vec![NONE; SLOTS].into(),
             occupied: vec![0; SLOTS / 64].into(),
             at: tick(now),
+            news: Cell::new(0),
         }
     }
 
@@ -104,6 +109,7 @@ impl Wheel {
 
     /// Milliseconds until the wheel must be looked at; -1 if it is empty.
     pub fn sleep(&self, now: u64) -> i32 {
+        self.news.set(u64::MAX);
         let start = (self.at + 1) as usize % SLOTS;
         let words = self.occupied.len();
         for k in 0..=words {
@@ -124,7 +130,13 @@ impl Wheel {
         -1
     }
 
+    /// The earliest moment at which anything was armed since [`Wheel::sleep`] was asked last, nanoseconds.
+    pub fn soonest(&self) -> u64 {
+        self.news.get().saturating_mul(1 << TICK)
+    }
+
     fn arm(&mut self, i: u32, due: u64) {
+        self.news.set(self.news.get().min(due));
         self.unlink(i);
         let t = due.clamp(self.at + 1, self.at + SLOTS as u64 - 1);
         let slot = t as usize % SLOTS;
