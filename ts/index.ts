@@ -33,7 +33,7 @@ export type {
   ReplyParts,
   SharedCounter,
 } from './app/handler.js';
-export { defineApp } from './app/handler.js';
+export { defineApp, type Forwarded } from './app/handler.js';
 export type { AppRequest } from './app/request.js';
 export { BodyError } from './app/request.js';
 export { publish } from './app/runtime.js';
@@ -50,6 +50,7 @@ export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';
 export type { Config } from './generated/config.js';
 export type { Gateway };
+export type { Injected, InjectRequest } from './inject.js';
 
 /** A file to read the config from: YAML, JSON or a module, by its ending. */
 export interface ConfigFile {

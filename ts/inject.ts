@@ -122,6 +122,10 @@ class Collector implements DoorExchange {
     this.#reject = reject;
   }
 
+  get hasBody(): boolean {
+    return this.#body !== undefined;
+  }
+
   headBytes(): Uint8Array {
     return this.#head;
   }

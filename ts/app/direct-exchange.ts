@@ -24,6 +24,7 @@ export class DirectExchange implements Inner, Listener {
   /** Nothing more is to be done, by the core or the app. */
   #isOver = false;
   #isFed = false;
+  #hasBody: boolean | undefined;
   #isHeld = false;
   #head: Head | undefined;
   #status = 0;
@@ -48,7 +49,9 @@ export class DirectExchange implements Inner, Listener {
   answer(isPlain: boolean): void {
     this.#isPlain = isPlain;
     this.#answer(this);
-    if (!this.#isOver) this.#hearClient();
+    if (this.#isOver) return;
+    this.#hasBody ??= this.#x.hasBody;
+    this.#hearClient();
   }
 
   /** Hands the request's body to the core, as fast as it takes it. */
@@ -56,6 +59,8 @@ export class DirectExchange implements Inner, Listener {
     if (this.#isFed || this.#isOver) return;
     this.#isFed = true;
     this.#hearClient();
+    this.#hasBody ??= this.#x.hasBody;
+    if (!this.#hasBody) return;
     this.#x.onBody((chunk, last) => {
       if (this.#isOver) return;
       if (this.#reactor.native.push(this.key, chunk, last) > HELD) {

@@ -57,6 +57,10 @@ export class NodeExchange implements DoorExchange {
     });
   }
 
+  get hasBody(): boolean {
+    return hasBody(this.#fields);
+  }
+
   peerBytes(): Uint8Array {
     return addressBytes(this.remoteAddress) ?? NOTHING;
   }

@@ -53,7 +53,8 @@ export class Reactor {
   readonly #calls: ReactorCalls;
   readonly #events = new Uint32Array(WORDS * 512);
   readonly #bytes = new Uint8Array(256 << 10);
-  readonly #guests = new Map<number, Listener>();
+  /** By their place, the low bits of the key. */
+  readonly #guests: (Listener | undefined)[] = [];
   #isTaking = false;
 
   /**
@@ -65,11 +66,6 @@ export class Reactor {
     this.#calls = this.native.calls() as ReactorCalls;
   }
 
-  /** Requests in progress. */
-  get size(): number {
-    return this.#guests.size;
-  }
-
   /** Hands over a request; its key is told before anything is heard of it. */
   begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array, guest: Listener): number {
     const result = this.#calls.begin(door, peer, head);
@@ -78,14 +74,14 @@ export class Reactor {
     const key = result - code * KEYS;
     guest.key = key;
     if (code === BEGUN.local) return code;
-    this.#guests.set(key, guest);
+    this.#guests[key & PLACE] = guest;
     if (code === BEGUN.events) this.take();
     return code;
   }
 
   /** Listens to what is said of a request that this side was to answer. */
   listen(guest: Listener): void {
-    this.#guests.set(guest.key, guest);
+    this.#guests[guest.key & PLACE] = guest;
   }
 
   /** This side has answered a request that was said to be plain. */
@@ -95,7 +91,7 @@ export class Reactor {
 
   /** This side is done with it. */
   forget(key: number): void {
-    this.#guests.delete(key);
+    if (this.#guests[key & PLACE]?.key === key) this.#guests[key & PLACE] = undefined;
   }
 
   /** Hears what the core has to say. */
@@ -113,7 +109,7 @@ export class Reactor {
 
   close(): void {
     this.native.close();
-    this.#guests.clear();
+    this.#guests.length = 0;
   }
 
   #next(): number {
@@ -124,9 +120,10 @@ export class Reactor {
     const [events, bytes] = [this.#events, this.#bytes];
     const key = events[at] ?? 0;
     const said = events[at + 1] ?? 0;
-    const guest = this.#guests.get(key);
-    if ((said & (SAID.end | SAID.cut)) !== 0) this.#guests.delete(key);
-    guest?.hear({
+    const guest = this.#guests[key & PLACE];
+    if (guest?.key !== key) return;
+    if ((said & (SAID.end | SAID.cut)) !== 0) this.#guests[key & PLACE] = undefined;
+    guest.hear({
       said,
       head: bytes.subarray(events[at + 2], events[at + 3]),
       body: bytes.subarray(events[at + 4], events[at + 5]),
@@ -136,5 +133,7 @@ export class Reactor {
 }
 
 const WORDS = 8;
+/** As `INDEX_BITS` of `crates/net/src/guest.rs`. */
+const PLACE = 2 ** 21 - 1;
 /** Keys are below. */
 const KEYS = 2 ** 32;

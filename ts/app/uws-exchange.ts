@@ -62,7 +62,7 @@ export class UwsExchange implements DoorExchange {
     if (req === undefined) return;
     if (!this.#isOver) {
       this.#method ??= req.getCaseSensitiveMethod();
-      if (isAtDoor) this.#isRead ||= !follows(req);
+      if (isAtDoor) this.#isRead ||= !this.hasBody;
       else this.#isRead = !hasBody(this.#seen().fields);
       this.#res.onAborted(() => {
         if (this.#isOver) return;
@@ -86,6 +86,11 @@ export class UwsExchange implements DoorExchange {
 
   get query(): string | undefined {
     return this.#seen().query;
+  }
+
+  get hasBody(): boolean {
+    if (this.#req !== undefined) this.#isRead = !follows(this.#req);
+    return !this.#isRead;
   }
 
   peerBytes(): Uint8Array {

@@ -1,0 +1,257 @@
+/**
+ * One table of cases through three doors: the edge, the app's own door, and `inject`. Answers are the same; where
+ * uWebSockets.js leaves no choice, {@link DIFFERENT} says so.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { createGateway, type Gateway, type InjectRequest } from '../../ts/index.js';
+import { folder } from '../kit/binary.js';
+import { origin } from '../kit/origin.js';
+import { raw } from '../kit/raw.js';
+
+/** What is asked for, and what must be answered, by whichever door. */
+interface Case {
+  name: string;
+  method?: string;
+  path: string;
+  headers?: Record<string, string>;
+  body?: string;
+  status: number;
+  /** Of the answer: a string is the whole, an expression must match. */
+  answer?: string | RegExp;
+  /** Fields of the answer; `null` for one that must not be there. */
+  fields?: Record<string, string | null>;
+}
+
+const MODULE = `
+export default async (request, ctx) => {
+  switch (request.path) {
+    case '/told': return { client: ctx.client, route: ctx.route, path: request.path, query: request.query,
+      method: request.method, seen: request.header('x-seen') ?? null, host: request.headers.get('x-forwarded-host') };
+    case '/echo': return { status: 201, body: await request.bytes() };
+    case '/length': { let n = 0; for await (const c of request.body) n += c.length; return String(n); }
+    case '/stream': return { body: (async function* () { yield 'a'; await 0; yield 'b'; })() };
+    case '/nothing': return undefined;
+    case '/throws': throw new Error('the secret inside');
+    case '/big': return 'x'.repeat(300_000);
+    case '/cookies': return { headers: { 'set-cookie': ['a=1', 'b=2'] }, body: 'c' };
+    case '/latin': return { headers: { 'x-l': '\\u00e9' }, body: request.header('x-l') ?? '' };
+    default: return \`app \${request.path}\`;
+  }
+};`;
+
+const CASES: readonly Case[] = [
+  { name: 'text', path: '/a', status: 200, answer: 'app /a', fields: { 'content-length': '6' } },
+  { name: 'HEAD', method: 'HEAD', path: '/a', status: 200, answer: '', fields: { 'content-length': '6' } },
+  { name: 'no body', path: '/nothing', status: 204, answer: '', fields: { 'content-length': null } },
+  { name: 'a stream', path: '/stream', status: 200, answer: 'ab' },
+  { name: 'a large answer', path: '/big', status: 200, answer: /^x{300000}$/ },
+  { name: 'a handler that throws', path: '/throws', status: 500, answer: /"code":"internal"/ },
+  {
+    name: 'what the core knows',
+    path: '/told?q=%20',
+    headers: { 'ironsluice-client': '6.6.6.6', 'x-forwarded-for': '6.6.6.6', 'x-seen': 'y' },
+    status: 200,
+    answer:
+      '{"client":"127.0.0.1","route":"app","path":"/told","query":"q=%20","method":"GET","seen":"y","host":"h.example"}',
+  },
+  { name: 'a body', method: 'POST', path: '/echo', body: 'hällo', status: 201, answer: 'hällo' },
+  {
+    name: 'a chunked body',
+    method: 'PUT',
+    path: '/length',
+    headers: { 'transfer-encoding': 'chunked' },
+    body: 'x'.repeat(100_000),
+    status: 200,
+    answer: '100000',
+  },
+  { name: 'a body nobody reads', method: 'POST', path: '/a', body: 'x'.repeat(30_000), status: 200, answer: 'app /a' },
+  { name: 'a reply filter', path: '/filter/respond', status: 418, answer: 'tea' },
+  {
+    name: 'response headers, an app',
+    path: '/filter/headers',
+    status: 200,
+    answer: 'app /filter/headers',
+    fields: { 'x-set': '1' },
+  },
+  { name: 'response headers, a stream', path: '/filter/rewrite/stream', status: 200, answer: 'ab', fields: { 'x-set': '1' } },
+  { name: 'a rewritten path', path: '/filter/rewrite/b', status: 200, answer: 'app /b', fields: { 'x-set': '1' } },
+  { name: 'HEAD through filters', method: 'HEAD', path: '/filter/headers', status: 200, answer: '', fields: { 'content-length': '19', 'x-set': '1' } },
+  { name: 'a body limit', method: 'POST', path: '/filter/limit', body: '12345678901', status: 413, answer: /body_too_large/ },
+  {
+    name: 'a body limit, chunked',
+    method: 'POST',
+    path: '/filter/limit/length',
+    headers: { 'transfer-encoding': 'chunked' },
+    body: '12345678901',
+    status: 413,
+    answer: /body_too_large/,
+  },
+  { name: 'a body within its limit', method: 'POST', path: '/filter/limit', body: '1234567890', status: 200, answer: 'app /filter/limit' },
+  { name: 'a rate limit', path: '/filter/rate', status: 429, answer: /rate_limited/ },
+  { name: 'an upstream', path: '/up/x?y', status: 200, answer: 'up GET /up/x?y ', fields: { 'x-up': '1' } },
+  { name: 'an upstream, HEAD', method: 'HEAD', path: '/up/x', status: 200, answer: '', fields: { 'x-up': '1' } },
+  { name: 'an upstream, a body', method: 'POST', path: '/up/x', body: 'abc', status: 200, answer: 'up POST /up/x abc' },
+  {
+    name: 'an upstream, a large chunked body',
+    method: 'POST',
+    path: '/up/x',
+    headers: { 'transfer-encoding': 'chunked' },
+    body: 'z'.repeat(200_000),
+    status: 200,
+    answer: /^up POST \/up\/x z{200000}$/,
+  },
+  { name: 'an upstream, no body in the answer', path: '/up/204', status: 204, answer: '' },
+  { name: 'an upstream, in parts', path: '/up/parts', status: 200, answer: 'onetwo' },
+  { name: 'an upstream, large', path: '/up/large', status: 200, answer: /^y{400000}$/ },
+  { name: 'an upstream that is not there', path: '/gone/x', status: 503, answer: /"upstream_refused"/ },
+  { name: 'an upstream that breaks off at once', path: '/up/reset', status: 502, answer: /"upstream_reset"/ },
+  { name: 'a repeated field', path: '/cookies', status: 200, answer: 'c', fields: { 'set-cookie': 'a=1|b=2' } },
+  { name: 'bytes above 127', path: '/latin', headers: { 'x-l': '\u00e9' }, status: 200, answer: 'é', fields: { 'x-l': '\u00e9' } },
+  { name: 'two lengths', path: '/a', headers: { 'content-length': '1', 'Content-Length': '2' }, status: 400, answer: /./ },
+  { name: 'an underscore twin', path: '/a', headers: { x_forwarded_for: '6.6.6.6' }, status: 400, answer: /./ },
+  { name: 'a path above the root', path: '/%2e%2e/a', status: 400, answer: /./ },
+  { name: 'an escaped slash', path: '/a%2fb', status: 400, answer: /escaped_slash/ },
+  { name: 'a long target', path: `/${'a'.repeat(9000)}`, status: 414, answer: /./ },
+  { name: 'TRACE', method: 'TRACE', path: '/a', status: 405, answer: /method_refused/ },
+  { name: 'an unknown method', method: 'BREW', path: '/a', status: 501, answer: /method_unknown/ },
+  { name: 'a coding that is none', path: '/a', method: 'POST', headers: { 'transfer-encoding': 'xchunked' }, status: 400, answer: /./ },
+];
+
+/** What the app's own door does not do as the edge does, by the case's name. */
+const DIFFERENT: Record<string, Partial<Case>> = {};
+
+interface Answer {
+  status: number;
+  body: string;
+  field(name: string): string | undefined;
+}
+
+type Door = (one: Case) => Promise<Answer>;
+
+async function stand(t: TestContext): Promise<{ gateway: Gateway; doors: Record<'edge' | 'app' | 'inject', Door>; port(name: string): number }> {
+  const path = await folder(t, { 'app.ts': MODULE });
+  const up = await origin(t, (seen, response) => {
+    const { url: at = '', method, body } = seen;
+    if (at === '/up/reset') response.destroy();
+    else if (at === '/up/204') response.writeHead(204).end();
+    else if (at === '/up/large') response.end('y'.repeat(400_000));
+    else if (at === '/up/parts') {
+      response.write('one');
+      setImmediate(() => response.end('two'));
+    } else response.writeHead(200, { 'x-up': '1' }).end(`up ${method} ${at} ${body}`);
+  });
+  const set = { use: 'headers', response: { set: { 'x-set': '1' } } };
+  const to = { app: 'site' };
+  const running = await createGateway(
+    {
+      workers: 1,
+      apps: [{ name: 'site', module: join(path, 'app.ts') }],
+      listeners: [
+        { name: 'web', bind: '127.0.0.1:0' },
+        { name: 'int', bind: '127.0.0.1:0', door: 'app', app: 'site' },
+      ],
+      upstreams: [
+        { name: 'up', endpoints: [up.address] },
+        { name: 'gone', endpoints: ['127.0.0.1:1'] },
+      ],
+      routes: [
+        { name: 'respond', match: { path: '/filter/respond' }, filters: [{ use: 'respond', status: 418, body: 'tea' }] },
+        { name: 'headers', match: { path: '/filter/headers' }, filters: [set], to },
+        { name: 'rewrite', match: { path: '/filter/rewrite/{rest}' }, filters: [set, { use: 'rewrite', path: '/{rest}' }], to },
+        { name: 'length', match: { path: '/filter/limit/length' }, filters: [{ use: 'body_limit', max: '10B' }, { use: 'rewrite', path: '/length' }], to },
+        { name: 'limit', match: { path: '/filter/limit' }, filters: [{ use: 'body_limit', max: '10B' }], to },
+        { name: 'rate', match: { path: '/filter/rate' }, filters: [{ use: 'rate_limit', rate: '1/h', burst: 1 }], to },
+        { name: 'up', match: { path: '/up/*' }, to: 'up' },
+        { name: 'gone', match: { path: '/gone/*' }, to: 'gone' },
+        { name: 'app', to },
+      ],
+    } as never,
+    { log: false },
+  );
+  t.after(() => running.close(0));
+  const port = (name: string): number =>
+    Number(running.addresses().find((one) => one.name === name)?.address.split(':').at(-1));
+  // The rate limit's one request.
+  await running.inject({ url: '/filter/rate', client: '127.0.0.1' });
+  return {
+    gateway: running,
+    port,
+    doors: {
+      edge: (one) => wire(t, port('web'), one),
+      app: (one) => wire(t, port('int'), one),
+      inject: (one) => inject(running, one),
+    },
+  };
+}
+
+/** Over a connection, as bytes: clients of libraries would not send some of the cases. */
+async function wire(t: TestContext, port: number, one: Case): Promise<Answer> {
+  const lines = [`${one.method ?? 'GET'} ${one.path} HTTP/1.1`, 'host: h.example', 'connection: close'];
+  for (const [name, value] of Object.entries(one.headers ?? {})) lines.push(`${name}: ${value}`);
+  const body = Buffer.from(one.body ?? '', 'utf8');
+  const isChunked = one.headers?.['transfer-encoding'] === 'chunked';
+  const isFramed = isChunked || Object.keys(one.headers ?? {}).some((name) => /^(content-length|transfer-encoding)$/i.test(name));
+  if (one.body !== undefined && !isFramed) lines.push(`content-length: ${body.length}`);
+  const client = await raw(t, port);
+  await client.send(`${lines.join('\r\n')}\r\n\r\n`);
+  if (isChunked) await client.send(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n\r\n`);
+  else await client.send(body);
+  return parse(await client.waitForClose(), one.method === 'HEAD');
+}
+
+function parse(text: string, isHead: boolean): Answer {
+  const end = text.indexOf('\r\n\r\n');
+  const [first = '', ...lines] = text.slice(0, end).split('\r\n');
+  const fields = lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]);
+  const field = (name: string): string | undefined => {
+    const found = fields.filter(([key]) => key === name).map(([, value]) => value);
+    return found.length === 0 ? undefined : found.join('|');
+  };
+  let body = text.slice(end + 4);
+  if (field('transfer-encoding') === 'chunked') {
+    let whole = '';
+    for (let at = 0; ; ) {
+      const line = body.indexOf('\r\n', at);
+      const size = Number.parseInt(body.slice(at, line), 16);
+      assert.ok(size >= 0, `a chunk's size in ${JSON.stringify(body.slice(at, at + 20))}`);
+      if (size === 0) break;
+      whole += body.slice(line + 2, line + 2 + size);
+      at = line + 2 + size + 2;
+    }
+    body = whole;
+  } else if (!isHead && field('content-length') !== undefined) {
+    assert.equal(body.length, Number(field('content-length')), 'the length that was announced');
+  }
+  return { status: Number(first.split(' ')[1]), body: Buffer.from(body, 'latin1').toString('utf8'), field };
+}
+
+async function inject(gateway: Gateway, one: Case): Promise<Answer> {
+  const { method, path, headers, body } = one;
+  const request: InjectRequest = { url: `http://h.example${path}`, ...(headers && { headers }) };
+  if (method !== undefined) request.method = method;
+  if (body !== undefined) request.body = body;
+  const answer = await gateway.inject(request);
+  const field = (name: string): string | undefined =>
+    name === 'set-cookie' ? answer.headers.getSetCookie().join('|') : (answer.headers.get(name) ?? undefined);
+  return { status: answer.status, body: answer.text(), field };
+}
+
+test('one table through the edge, the door of the app, and inject', async (t) => {
+  const { doors } = await stand(t);
+  for (const [door, through] of Object.entries(doors)) {
+    for (const each of CASES) {
+      const one = { ...each, ...(door === 'app' ? DIFFERENT[each.name] : {}) };
+      await t.test(`${door}: ${one.name}`, async () => {
+        const answer = await through(one);
+        assert.equal(answer.status, one.status, answer.body.slice(0, 300));
+        if (typeof one.answer === 'string') assert.equal(answer.body, one.answer);
+        else if (one.answer !== undefined && one.method !== 'HEAD') assert.match(answer.body, one.answer);
+        for (const [name, value] of Object.entries(one.fields ?? {})) {
+          assert.equal(answer.field(name) ?? null, value, name);
+        }
+      });
+    }
+  }
+});
