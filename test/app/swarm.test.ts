@@ -1,5 +1,5 @@
 /**
- * Thousands of open WebSockets behind the edge: each gets every message that is published, in order, and a stop says goodbye to all.
+ * Thousands of open WebSockets, at each door: each gets every message that is published, in order, and a stop says goodbye to all.
  *
  * `SOCKETS` says how many (default 5000).
  */
@@ -15,7 +15,9 @@ const MESSAGES = 20;
 /** What makes a listener one door or another, and what a socket costs there. */
 const DOORS = [
   // The client's descriptor, and both ends to the worker.
-  { door: 'edge', listener: {}, descriptors: 3 },
+  { door: 'edge', listener: {}, descriptors: 3, engines: ENGINES },
+  // With Node's own server from Node 22.12 on only.
+  { door: 'app', listener: { door: 'app', app: 'site' }, descriptors: 1, engines: ['uws'] },
 ] as const;
 
 const APP = `
@@ -90,7 +92,7 @@ async function flood(
 }
 
 for (const door of DOORS) {
-  for (const engine of ENGINES) {
+  for (const engine of door.engines) {
     test(`${door.door}, ${engine}: ${SOCKETS} sockets get all messages in order`, (t) =>
       flood(t, engine, door));
   }

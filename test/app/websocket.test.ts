@@ -344,12 +344,24 @@ test('options that are none fail the start, with the place', async (t) => {
   await assert.rejects(site(t, `export default { fetch: () => 'ok', websocket: null };`), /not null/);
 });
 
-test('an app with WebSockets does not start at a door of its own', async (t) => {
-  const listeners = [{ name: 'web', bind: '127.0.0.1:0', door: 'app', app: 'site' }] as never;
-  await assert.rejects(
-    site(t, VERBS(), { engine: 'uws', more: { listeners } }),
-    /websocket is not served at door: app; write door: edge/,
-  );
+test('a socket at a door of the app hears what one behind the edge says', async (t) => {
+  const listeners = [
+    { name: 'web', bind: '127.0.0.1:0', door: 'app', app: 'site' },
+    { name: 'edge', bind: '127.0.0.1:0' },
+  ] as never;
+  const { gateway, port } = await site(t, VERBS(), { engine: 'uws', more: { listeners } });
+  const edge = gateway
+    .addresses()
+    .find(({ name }) => name === 'edge')
+    ?.address.split(':')[1];
+  const [direct, behind] = [await webSocket(t, port), await webSocket(t, Number(edge))];
+  for (const client of [direct, behind]) await say(client, 'subscribe news');
+  for (const client of [direct, behind]) client.got.length = 0;
+  await say(behind, 'publish news one');
+  await until(() => direct.got.length === 1, 'the message at the door');
+  await say(direct, 'publish news two');
+  await until(() => behind.got.length === 1, 'the message behind the edge');
+  assert.deepEqual([direct.got, behind.got], [['t:one'], ['t:two']]);
 });
 
 test('what a stuck worker does not get is bounded, said, and counted; later messages arrive', async (t) => {
