@@ -344,10 +344,58 @@ test('options that are none fail the start, with the place', async (t) => {
   await assert.rejects(site(t, `export default { fetch: () => 'ok', websocket: null };`), /not null/);
 });
 
-test('an app with WebSockets does not start at a door of its own', async (t) => {
-  const listeners = [{ name: 'web', bind: '127.0.0.1:0', door: 'app', app: 'site' }] as never;
-  await assert.rejects(
-    site(t, VERBS(), { engine: 'uws', more: { listeners } }),
-    /websocket is not served at door: app; write door: edge/,
+test('a socket at a door of the app hears what one behind the edge says', async (t) => {
+  const listeners = [
+    { name: 'web', bind: '127.0.0.1:0', door: 'app', app: 'site' },
+    { name: 'edge', bind: '127.0.0.1:0' },
+  ] as never;
+  const { gateway, port } = await site(t, VERBS(), { engine: 'uws', more: { listeners } });
+  const edge = gateway
+    .addresses()
+    .find(({ name }) => name === 'edge')
+    ?.address.split(':')[1];
+  const [direct, behind] = [await webSocket(t, port), await webSocket(t, Number(edge))];
+  for (const client of [direct, behind]) await say(client, 'subscribe news');
+  for (const client of [direct, behind]) client.got.length = 0;
+  await say(behind, 'publish news one');
+  await until(() => direct.got.length === 1, 'the message at the door');
+  await say(direct, 'publish news two');
+  await until(() => behind.got.length === 1, 'the message behind the edge');
+  assert.deepEqual([direct.got, behind.got], [['t:one'], ['t:two']]);
+});
+
+test('what a stuck worker does not get is bounded, said, and counted; later messages arrive', async (t) => {
+  const { port, gateway, get } = await site(
+    t,
+    `
+    import { defineApp } from 'ironsluice';
+    export default defineApp({
+      fetch(request, ctx) {
+        ctx.counter('stuck').add(1);
+        for (const end = performance.now() + 1_500; performance.now() < end; );
+        return 'free';
+      },
+      websocket: { maxBackpressure: 1 << 30, open: (socket) => socket.subscribe('news') },
+    });`,
   );
+  const { got } = await webSocket(t, port);
+  await until(() => {
+    gateway.publish('site', 'news', 'hello');
+    return got.length > 0;
+  }, 'a subscription');
+  const metric = async (name: string): Promise<number> =>
+    Number(new RegExp(`name="${name}"\\} (\\d+)`).exec(await gateway.metrics())?.[1] ?? 0);
+  const [stuck, dropped] = [await metric('stuck'), await metric('publish_dropped')];
+  const free = get('/');
+  await until(async () => (await metric('stuck')) > stuck, 'the worker is stuck');
+  const filler = 'x'.repeat(1 << 20); // two bytes a character, as far as the bound knows
+  const results = Array.from({ length: 20 }, (_, n) => gateway.publish('site', 'news', `${n} ${filler}`));
+  assert.equal(results.indexOf(false), 7);
+  assert.equal(results.lastIndexOf(true), 6);
+  assert.equal(await (await free).text(), 'free');
+  gateway.publish('site', 'news', 'after');
+  await until(() => got.at(-1) === 't:after', 'a message after it');
+  const numbers = got.filter((text) => text.length > 1_000).map((text) => Number.parseInt(text.slice(2), 10));
+  assert.deepEqual(numbers, [0, 1, 2, 3, 4, 5, 6]);
+  assert.equal((await metric('publish_dropped')) - dropped, 13);
 });

@@ -5,10 +5,12 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { WebSocket } from 'ws';
-import { folder } from './binary.js';
 import { until } from './until.js';
 
 /** A browser. */
@@ -37,7 +39,7 @@ export async function browser(t: TestContext): Promise<Browser | undefined> {
     t.skip('chromium is missing: sh test/kit/parts.sh installs it');
     return undefined;
   }
-  const home = await folder(t);
+  const home = await mkdtemp(join(tmpdir(), 'ironsluice-test-'));
   const child = spawn('chromium', [...QUIET, `--user-data-dir=${home}`, 'about:blank'], {
     env: { ...process.env, HOME: home },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -47,6 +49,8 @@ export async function browser(t: TestContext): Promise<Browser | undefined> {
   t.after(async () => {
     endGroup(child);
     await ended;
+    // The last of its processes may write still.
+    await rm(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   });
   const devtools = new DevTools(await addressOf(child));
   t.after(() => devtools.close());

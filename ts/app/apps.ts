@@ -14,14 +14,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { counter } from '#bindings';
 import { bundle } from '../config/bundle.js';
 import type { Loaded } from '../config/load.js';
 import { type Fault, GateError, wrap } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Native, Settings } from '../native.js';
 import type { DoorPlan } from './doors.js';
-import { Links } from './links.js';
+import { countDropped, Links } from './links.js';
 import type { AppPlan, FromSupervisor, Sockets, ToSupervisor } from './supervisor.js';
 
 /** The apps of one gateway. */
@@ -148,7 +147,7 @@ export class Apps {
   #linked(app: string): Links {
     const found = this.#links.get(app);
     if (found !== undefined) return found;
-    const made = new Links((messages) => counter(app, 'publish_dropped').add(messages));
+    const made = new Links(countDropped(app));
     this.#links.set(app, made);
     return made;
   }

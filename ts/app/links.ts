@@ -6,6 +6,7 @@
  * {@link MOST_WAITING} wait at one link; a batch that finds no room is not sent to that thread, the others get it.
  */
 import type { MessagePort } from 'node:worker_threads';
+import { counter } from '#bindings';
 import type { Chunk } from './server-types.js';
 import { sizeOf, type Take, type Topics } from './topics.js';
 
@@ -38,6 +39,17 @@ interface Batch {
   size: number;
   items: Item[];
   seed?: Seed;
+}
+
+/** Counts, for an app, messages that a thread did not get; `/metrics` shows it. */
+export function countDropped(app: string): (messages: number) => void {
+  return (messages) => {
+    try {
+      counter(app, 'publish_dropped').add(messages);
+    } catch {
+      // The app has taken all names of counters: then this one is not counted.
+    }
+  };
 }
 
 /** All links of one thread. */

@@ -4,8 +4,7 @@
  * In a worker it is linked; anywhere else, as in a test of a module, it is alone and everything works within the thread.
  */
 import { randomBytes } from 'node:crypto';
-import { counter } from '#bindings';
-import { type LinkEnd, Links, type Seed } from './links.js';
+import { countDropped, type LinkEnd, Links, type Seed } from './links.js';
 import { Order } from './order.js';
 import type { AppServer, Chunk } from './server-types.js';
 import { checkMessage, checkTopic, type Topics } from './topics.js';
@@ -48,7 +47,7 @@ export class Runtime {
     this.order = new Order(numbers, (topic, text, number, own) => {
       this.hubs.get(topic)?.deliver(text, number, own);
     });
-    this.#links = new Links((messages) => counter(app, 'publish_dropped').add(messages));
+    this.#links = new Links(countDropped(app));
     this.#topics = this.#links;
     this.#topics.receive((topic, message, number) => {
       if (number > 0) this.order.add(topic, message as string, number, false);
