@@ -33,6 +33,8 @@ pub struct PluginAnswer {
     pub number: f64,
     /// JSON: `{request?, response?, reply?}`; none if the call failed.
     pub verdict: Option<String>,
+    /// True if it failed because its time was over.
+    pub late: Option<bool>,
     /// The body of a reply.
     pub body: Option<Buffer>,
 }
@@ -122,6 +124,7 @@ impl PluginAsks {
                         faults.push(VerdictFault { number, why });
                         Brought::Failed
                     }
+                    None if a.late == Some(true) => Brought::Late,
                     None => Brought::Failed,
                 };
                 (a.number as u64, brought)

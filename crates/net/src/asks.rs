@@ -72,6 +72,8 @@ pub enum Brought {
     Plugin(Box<PluginVerdict>),
     /// Nothing: the call failed.
     Failed,
+    /// Nothing, and nobody should wait for it any more.
+    Late,
 }
 
 /// An answer on its way to the shard that asked.

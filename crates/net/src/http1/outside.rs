@@ -70,6 +70,7 @@ impl Shard {
                     bump(shard.counters.plugin_failures.of("error"), 1);
                     FAILED
                 }
+                Brought::Late => shard.plugin_late(),
             };
             let step = t.run.answer(&mut env!(shard), id, answer);
             shard.apply(i, t, step)
