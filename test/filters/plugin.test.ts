@@ -20,6 +20,8 @@ import { until } from '../kit/until.js';
 interface Stand extends TestGateway {
   readonly up: Origin;
   readonly lines: Line[];
+  /** The module's path, as the config has it. */
+  readonly module: string;
   /** Another text for the module. */
   write(module: string): Promise<void>;
   /** The config, for a reload. */
@@ -55,7 +57,7 @@ async function stand(
   };
   const lines: Line[] = [];
   const running = await gateway(t, config, { log: logOf(lines) });
-  return { ...running, up, lines, config, write: (text) => writeFile(path, text) };
+  return { ...running, up, lines, config, module: path, write: (text) => writeFile(path, text) };
 }
 
 function logOf(lines: Line[]): never {
@@ -211,7 +213,10 @@ test('no verdict is what on_fail says: 503 plugin_failed, or on without it; the 
         assert.equal(JSON.parse(text).code, 'plugin_failed', path);
         assert.ok(!text.includes('secret'), path);
       }
-      await until(() => edge.lines.some(({ message }) => line.test(message)), `the line of ${path}`);
+      const of = (): Line | undefined => edge.lines.find(({ message }) => line.test(message));
+      await until(() => of() !== undefined, `the line of ${path}`);
+      const about = { module: edge.module, route: 'asked', request: `GET /${path}` };
+      assert.deepEqual(of()?.fields, about);
     }
     assert.equal(await failures(edge.gateway, 'timeout'), 1);
     assert.equal(await failures(edge.gateway, 'error'), why.length - 1);

@@ -19,9 +19,9 @@ export class Plugins {
   readonly #log: Log;
   readonly #folder = new ModuleFolder();
   #supervisor: Thread<ToSupervisor, FromSupervisor> | undefined;
-  /** Addresses of modules: those in force, and those that were prepared. */
-  #modules: string[] = [];
-  #next: string[] = [];
+  /** Modules in force, and those that were prepared: their addresses, and what the config calls each. */
+  #modules = new Map<string, string>();
+  #next = new Map<string, string>();
   #gateway: number | undefined;
   #again: NodeJS.Timeout | undefined;
 
@@ -40,7 +40,7 @@ export class Plugins {
     const named = pluginModules(settings);
     const texts = await bundles(loaded, named);
     const addresses = await Promise.all(texts.map((text) => this.#folder.write(identityOf(text), text)));
-    this.#next = [...new Set(addresses)];
+    this.#next = new Map(addresses.map((address, i) => [address, named[i]?.module ?? '']));
     this.#supervisor ??= this.#open();
     const answer = await this.#supervisor.ask({ type: 'prepare', modules: this.#next });
     if (answer?.type !== 'prepared') {
@@ -51,7 +51,7 @@ export class Plugins {
         where: undefined,
       };
       const { module, why, where } = answer ?? late;
-      const at = named[addresses.indexOf(this.#next[module] ?? '')]?.path ?? '';
+      const at = named[addresses.indexOf([...this.#next.keys()][module] ?? '')]?.path ?? '';
       const told = where === undefined ? why : `${where}: ${why}`;
       throw loaded.error([moduleFault(at, told, 'mend the module')]);
     }
@@ -97,6 +97,7 @@ export class Plugins {
     const supervisor = this.#open();
     this.#supervisor = supervisor;
     const answer = await supervisor.ask({ type: 'prepare', modules: this.#modules });
+    if (this.#supervisor !== supervisor) return; // closed, or dead and started again
     if (answer?.type === 'prepared' && this.#gateway !== undefined) {
       supervisor.post({ type: 'commit', gateway: this.#gateway });
     } else {

@@ -18,8 +18,8 @@ export type Say = (level: LogLine['level'], fields: Record<string, unknown>, mes
 
 /** Threads that have loaded the same modules. */
 export class Pool {
-  /** Addresses of its modules. */
-  readonly modules: readonly string[];
+  /** Its modules: their addresses, and what the config calls each. */
+  readonly modules: ReadonlyMap<string, string>;
   /** Calls that are not answered yet. */
   busy = 0;
   readonly #piscina: Piscina<Task, Done>;
@@ -30,7 +30,7 @@ export class Pool {
   #looked = now();
   readonly #known = new WeakSet<Worker>();
 
-  constructor(modules: readonly string[], say: Say) {
+  constructor(modules: ReadonlyMap<string, string>, say: Say) {
     const threads = Math.min(MOST_THREADS, Math.max(LEAST_THREADS, availableParallelism()));
     this.modules = modules;
     this.#say = say;
@@ -46,7 +46,7 @@ export class Pool {
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: MEMORY_MIB },
       workerData: {
-        modules: [...modules],
+        modules: [...modules.keys()],
         beats: this.#beats.buffer as SharedArrayBuffer,
         loading: this.#loading,
       } satisfies ThreadData,

@@ -16,7 +16,7 @@ import type { LoadFault } from './task.js';
 /** What the main thread says. */
 export type ToSupervisor =
   /** Load what is new; nothing that runs is touched. */
-  | { type: 'prepare'; modules: string[] }
+  | { type: 'prepare'; modules: Map<string, string> }
   /** What was prepared is in force. */
   | { type: 'commit'; gateway: number }
   /** What was prepared is not wanted. */
@@ -54,18 +54,19 @@ class Supervisor {
     else await this.#close();
   }
 
-  async #prepare(modules: string[]): Promise<void> {
+  async #prepare(modules: Map<string, string>): Promise<void> {
     if (this.#pool !== undefined && same(this.#pool.modules, modules)) {
       this.#next = this.#pool;
-    } else if (modules.length === 0) {
+    } else if (modules.size === 0) {
       this.#next = undefined;
     } else {
       const pool = new Pool(modules, (level, fields, message) => this.#log(level, fields, message));
       this.#next = pool;
       const fault = await pool.load();
+      if (this.#next !== pool) return; // abandoned meanwhile
       if (fault !== undefined) {
         await pool.close();
-        if (this.#next === pool) this.#next = this.#pool;
+        this.#next = this.#pool;
         this.#say({ type: 'failed', ...fault });
         return;
       }
@@ -129,7 +130,7 @@ class Supervisor {
   /** The newest pool that has it. */
   #poolOf(module: string): Pool | undefined {
     const all = [this.#next, this.#pool, ...this.#old.map(({ pool }) => pool).reverse()];
-    return all.find((pool) => pool?.modules.includes(module));
+    return all.find((pool) => pool?.modules.has(module));
   }
 
   #answer(ask: PluginAsk, answer: PluginAnswer): void {
@@ -151,17 +152,18 @@ class Supervisor {
     this.#lines += 1;
     if (this.#lines > LINES) return;
     const { method, path, route } = JSON.parse(told) as Record<string, string>;
-    this.#log('error', { module, route, request: `${method} ${path}` }, `a plugin: ${why}`);
+    const name = this.#poolOf(module)?.modules.get(module);
+    this.#log('error', { module: name, route, request: `${method} ${path}` }, `a plugin: ${why}`);
   }
 
   /** Closes pools that nobody wants any more. */
   #sweep(): void {
     if (this.#old.length === 0) return;
     const wanted = this.#wanted();
-    const here = new Set(this.#pool?.modules);
+    const here = this.#pool?.modules ?? new Map<string, string>();
     this.#old = this.#old.filter(({ pool, until }) => {
-      const isWanted =
-        pool.busy > 0 || pool.modules.some((module) => wanted.has(module) && !here.has(module));
+      const isNamed = [...pool.modules.keys()].some((module) => wanted.has(module) && !here.has(module));
+      const isWanted = pool.busy > 0 || isNamed;
       if (isWanted && performance.now() < until) return true;
       void pool.close();
       return false;
@@ -186,8 +188,8 @@ class Supervisor {
   }
 }
 
-function same(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((module) => b.includes(module));
+function same(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  return a.size === b.size && [...a.keys()].every((module) => b.has(module));
 }
 
 const DRAIN_MS = 30_000;

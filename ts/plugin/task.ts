@@ -9,7 +9,7 @@ export interface ThreadData {
   modules: string[];
   /** For each thread, by its number, when its heart last beat: milliseconds of `process.hrtime`; 0 before the first. */
   beats: SharedArrayBuffer;
-  /** One number: the place of the module that is being loaded. */
+  /** One number: the furthest place of a module that a thread has begun to load. */
   loading: SharedArrayBuffer;
 }
 

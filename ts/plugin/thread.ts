@@ -33,7 +33,7 @@ export default async function run(task: Task): Promise<Done> {
 /** Loads all modules, up to the first that cannot be. */
 async function load(): Promise<LoadFault | undefined> {
   for (const [module, address] of modules.entries()) {
-    Atomics.store(place, 0, module);
+    if (module > Atomics.load(place, 0)) Atomics.store(place, 0, module);
     try {
       plugins.set(address, pluginOf(await import(address)));
     } catch (error) {
