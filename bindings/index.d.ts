@@ -161,19 +161,19 @@ export interface ProxyHeader {
 /** A gateway whose listeners are bound and whose threads run. */
 export declare class Gateway {
   /**
-   * Starts a gateway with the config, JSON, and the sockets of its apps.
+   * Starts a gateway with the config, JSON, and what is ready for it.
    * Throws `config_invalid` (`checkConfig` names the faults), `bind_failed`, `access_log_failed`, `system`.
    */
-  constructor(json: string, apps?: Array<AppSockets> | undefined | null)
+  constructor(json: string, prepared?: Prepared | undefined | null)
   /** The number under which other threads of the process find it with `attach`. */
   get id(): number
   /** The listeners, as bound. */
   addresses(): Array<Bound>
   /**
-   * Publishes a config, JSON, and in the same step the sockets of its apps (by default they stay),
+   * Publishes a config, JSON, and in the same step what is ready for it (by default that stays),
    * and returns its revision. Throws as the constructor does; then the old config stays.
    */
-  reload(json: string, apps?: Array<AppSockets> | undefined | null): number
+  reload(json: string, prepared?: Prepared | undefined | null): number
   /** Host names of endpoints, which this side resolves. */
   hosts(): Array<string>
   /** The addresses of a host name; without any the last ones stay. */
@@ -230,6 +230,20 @@ export declare class Counter {
   get value(): number
 }
 
+/** A plugin that is asked about a request. */
+export interface PluginAsk {
+  /** Names it in `answer`. */
+  number: number
+  /** Where its module is found. */
+  module: string
+  /** What it is told, JSON: `{method, host, path, query?, headers: [name, value, …], client, route}`. */
+  told: string
+  /** The request's body, if the plugin wants one. */
+  body?: Buffer
+  /** After this nobody wants the answer: milliseconds of `process.hrtime`. */
+  until: number
+}
+
 /** A rate: `count` in every `periodMs`. */
 export interface GcraOptions {
   /** How many in a period. */
@@ -260,6 +274,14 @@ export interface ProxyTlvOptions {
   type: number
   /** Its value: text as UTF-8, or bytes. */
   value: string | Uint8Array
+}
+
+/** A verdict that is none. */
+export interface VerdictFault {
+  /** Of its `PluginAsk`. */
+  number: number
+  /** What is wrong with it. */
+  why: string
 }
 
 /** All faults of a config, JSON, or what it says to this side. Never throws for a config's sake. */
@@ -357,6 +379,21 @@ export declare class Reactor {
   close(): void
 }
 
+/** The calls of plugins of one gateway, for the one thread that answers them. */
+export declare class PluginAsks {
+  /**
+   * Begins to answer for gateway `id`, in the place of whoever did. `wake` is called when there is something
+   * to take: once, until it is taken. Throws `closed` if there is no such gateway.
+   */
+  constructor(id: number, wake: () => void)
+  /** What waits, at most 256; if there is more, `wake` is called again. */
+  take(): Array<PluginAsk>
+  /** Answers calls. Returns what is wrong with verdicts that are none: these calls have failed. */
+  answer(answers: Array<PluginAnswer>): Array<VerdictFault>
+  /** Answers no more: what was taken has failed. The second time does nothing. */
+  close(): void
+}
+
 /** The counter of an app with that name. Throws `too_many_counters` when 4096 names are taken. */
 export declare function counter(app: string, name: string): Counter
 
@@ -405,6 +442,14 @@ export interface Check {
   settings?: Settings
 }
 
+/** The module of one `plugin` filter. */
+export interface PluginSettings {
+  /** Where it is named: `routes[0].filters[1].module`. */
+  path: string
+  /** Its path, as written. */
+  module: string
+}
+
 /** The version of the core, as `MAJOR.MINOR.PATCH`. */
 export declare function version(): string
 
@@ -420,6 +465,8 @@ export interface Settings {
   drainTimeoutMs: number
   /** `apps`. */
   apps: Array<AppSettings>
+  /** The modules of `plugin` filters. */
+  plugins: Array<PluginSettings>
   /** `workers`: how many of each app; one a CPU if the config says `auto`. */
   workers: number
 }
@@ -439,6 +486,18 @@ export interface GcraDecision {
   resetAfterMs: number
 }
 
+/** What a plugin said. */
+export interface PluginAnswer {
+  /** Of its `PluginAsk`. */
+  number: number
+  /** JSON: `{request?, response?, reply?}`; none if the call failed. */
+  verdict?: string
+  /** True if it failed because its time was over. */
+  late?: boolean
+  /** The body of a reply. */
+  body?: Buffer
+}
+
 /** What any thread may read of a gateway. */
 export declare class GatewayView {
   private constructor()
@@ -450,8 +509,26 @@ export declare class GatewayView {
   revision(): number
   /** The Unix sockets at which the workers of an app listen now; none leaves it without. */
   appSockets(app: string, sockets: Array<string>): void
+  /** The modules of plugins, by `PluginModule.address`, that requests may still name. */
+  pluginModules(): Array<string>
   /** True while traffic is taken. */
   ready(): boolean
+}
+
+/** What this side has made ready for a config. */
+export interface Prepared {
+  /** Where workers of its apps listen. */
+  apps: Array<AppSockets>
+  /** Where the modules of its plugins are found. */
+  plugins: Array<PluginModule>
+}
+
+/** Where the module of a plugin is found. */
+export interface PluginModule {
+  /** Its path, as the config has it. */
+  module: string
+  /** What `PluginAsk.module` calls it. */
+  address: string
 }
 
 /** Where the workers of an app listen. */

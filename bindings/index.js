@@ -17,6 +17,7 @@ export const {
   noteWorker,
   parseProxyHeader,
   parseRequestHead,
+  PluginAsks,
   quiet,
   Reactor,
   Rendezvous,

@@ -14,7 +14,8 @@ import { GateError, wrap } from './errors.js';
 import { type Injected, Injector, type InjectRequest } from './inject.js';
 import { createLog, type Log } from './log.js';
 import { expose } from './metrics.js';
-import { type Native, type Settings, start } from './native.js';
+import { type Native, type Prepared, type Settings, start } from './native.js';
+import { Plugins } from './plugin/plugins.js';
 import { Resolver } from './resolve.js';
 import { keep } from './state.js';
 
@@ -40,7 +41,7 @@ export interface Listening {
 /** A running gateway. Make one with `createGateway`. */
 export class Gateway {
   readonly #native: Native;
-  readonly #apps: Apps;
+  readonly #code: Code;
   readonly #resolver: Resolver;
   readonly #log: Log;
   readonly #options: GatewayOptions;
@@ -57,14 +58,14 @@ export class Gateway {
     loaded: Loaded,
     settings: Settings,
     native: Native,
-    apps: Apps,
+    code: Code,
     options: GatewayOptions,
     log: Log,
   ) {
     this.#loaded = loaded;
     this.#settings = settings;
     this.#native = native;
-    this.#apps = apps;
+    this.#code = code;
     this.#options = options;
     this.#log = log;
     this.#resolver = new Resolver(native, log);
@@ -75,17 +76,17 @@ export class Gateway {
     const settings = judge(loaded);
     const log =
       options.log === false ? createLog({ level: 'silent' }) : (options.log ?? createLog({ level: 'warn' }));
-    const apps = new Apps(log);
+    const code = new Code(log);
     let native: Native;
     try {
-      native = start(loaded.json, await apps.prepare(loaded, settings));
+      native = start(loaded.json, await code.prepare(loaded, settings));
     } catch (error) {
-      await apps.close(0);
+      await code.close(0);
       throw wrap(error);
     }
-    const gateway = new Gateway(loaded, settings, native, apps, options, log);
+    const gateway = new Gateway(loaded, settings, native, code, options, log);
     try {
-      await apps.commit(native, settings);
+      await code.commit(native, settings);
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
       await gateway.#resolver.start();
     } catch (error) {
@@ -163,7 +164,11 @@ export class Gateway {
     const names = this.addresses().map(({ name }) => name);
     const listener = request.listener ?? names[0] ?? '';
     if (!names.includes(listener)) {
-      throw new GateError('usage', `no listener is called ${JSON.stringify(listener)}`, `name one of ${names.join(', ')}`);
+      throw new GateError(
+        'usage',
+        `no listener is called ${JSON.stringify(listener)}`,
+        `name one of ${names.join(', ')}`,
+      );
     }
     if (this.#closing !== undefined) throw new GateError('closed', 'the gateway is closed');
     this.#injector ??= new Injector(this.#native.id);
@@ -186,7 +191,7 @@ export class Gateway {
     if (!this.#settings.apps.some(({ name }) => name === app)) {
       throw new GateError('usage', `there is no app ${JSON.stringify(app)}`, 'name one of the config');
     }
-    return this.#apps.publish(app, topic, message);
+    return this.#code.apps.publish(app, topic, message);
   }
 
   /** Opens the access log's file anew, after it was moved away. */
@@ -208,16 +213,16 @@ export class Gateway {
 
   async #close(timeoutMs: number): Promise<void> {
     this.#resolver.stop();
-    this.#apps.goodbye(); // WebSockets and event streams would keep a drain waiting
+    this.#code.apps.goodbye(); // WebSockets and event streams would keep a drain waiting
     try {
-      const doors = this.#apps.closeDoors(timeoutMs);
+      const doors = this.#code.apps.closeDoors(timeoutMs);
       if (timeoutMs > 0 && !(await this.#native.drain(timeoutMs))) {
         this.#log.warn({ timeoutMs }, 'some requests did not end in time and were cut off');
       }
       await doors;
       this.#injector?.close();
       this.#native.close();
-      await this.#apps.close(Math.min(timeoutMs, 1_000)); // their requests have ended with the edge's
+      await this.#code.close(Math.min(timeoutMs, 1_000)); // their requests have ended with the edge's
       await this.#admin?.close();
     } finally {
       clearInterval(this.#alive);
@@ -232,13 +237,13 @@ export class Gateway {
     const admin = await this.#openAdmin(loaded, settings);
     let revision: number;
     try {
-      revision = this.#native.reload(loaded.json, await this.#apps.prepare(loaded, settings));
+      revision = this.#native.reload(loaded.json, await this.#code.prepare(loaded, settings));
     } catch (error) {
-      this.#apps.abandon();
+      this.#code.abandon();
       if (admin !== before) await admin?.close();
       throw wrap(error);
     }
-    const opened = this.#apps.commit(this.#native, settings);
+    const opened = this.#code.commit(this.#native, settings);
     this.#loaded = loaded;
     this.#settings = settings;
     this.#admin = admin;
@@ -285,6 +290,38 @@ export class Gateway {
     } catch (error) {
       this.#log.error({ err: wrap(error), state_dir: stateDir }, 'the last good config was not kept');
     }
+  }
+}
+
+/** The user's code that a config names: apps and plugins, each in threads of their own. */
+class Code {
+  readonly apps: Apps;
+  readonly #plugins: Plugins;
+
+  constructor(log: Log) {
+    this.apps = new Apps(log);
+    this.#plugins = new Plugins(log);
+  }
+
+  /** Loads what a config needs beside what runs; then comes `commit` or `abandon`. */
+  async prepare(loaded: Loaded, settings: Settings): Promise<Prepared> {
+    const plugins = await this.#plugins.prepare(loaded, settings);
+    return { apps: await this.apps.prepare(loaded, settings), plugins };
+  }
+
+  /** What was prepared is in force; resolves when apps are at their doors. */
+  commit(native: Native, settings: Settings): Promise<void> {
+    this.#plugins.commit(native.id);
+    return this.apps.commit(native, settings);
+  }
+
+  abandon(): void {
+    this.apps.abandon();
+    this.#plugins.abandon();
+  }
+
+  async close(patienceMs: number): Promise<void> {
+    await Promise.all([this.apps.close(patienceMs), this.#plugins.close()]);
   }
 }
 

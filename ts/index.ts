@@ -49,6 +49,15 @@ export type { Code, Fault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';
 export type { Config } from './generated/config.js';
+export type {
+  Plugin,
+  PluginChanges,
+  PluginHead,
+  PluginInfo,
+  PluginReply,
+  PluginVerdict,
+} from './plugin/plugin.js';
+export { definePlugin } from './plugin/plugin.js';
 export type { Gateway };
 export type { Injected, InjectRequest } from './inject.js';
 

@@ -6,13 +6,14 @@
  */
 import { loaded } from '#addon';
 import {
-  type AppSockets,
   type Check,
   checkConfig,
   type GatewayView,
   Gateway as NativeGateway,
   attach as nativeAttach,
   version as nativeVersion,
+  type PluginModule,
+  type Prepared,
   type Settings,
 } from '#bindings';
 
@@ -21,7 +22,8 @@ export type Native = NativeGateway;
 /** What another thread may read of a gateway. */
 export type View = GatewayView;
 /** What the config says to this layer. */
-export type { Check, Settings };
+/** What this layer makes ready for a config. */
+export type { Check, PluginModule, Prepared, Settings };
 /** The file of the addon, and where it is from. */
 export { loaded };
 
@@ -31,12 +33,12 @@ export function check(json: string): Check {
 }
 
 /**
- * Binds the listeners and starts the threads of the traffic; `apps` says where workers of apps listen.
+ * Binds the listeners and starts the threads of the traffic; `prepared` is what is ready for the config.
  *
  * @throws `Error` with `code` `config_invalid`, `bind_failed`, `access_log_failed` or `system`.
  */
-export function start(json: string, apps: AppSockets[] = []): Native {
-  return new NativeGateway(json, apps);
+export function start(json: string, prepared?: Prepared): Native {
+  return new NativeGateway(json, prepared);
 }
 
 /**

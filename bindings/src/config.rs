@@ -32,6 +32,8 @@ pub struct Settings {
     pub drain_timeout_ms: u32,
     /// `apps`.
     pub apps: Vec<AppSettings>,
+    /// The modules of `plugin` filters.
+    pub plugins: Vec<PluginSettings>,
     /// `workers`: how many of each app; one a CPU if the config says `auto`.
     pub workers: u32,
 }
@@ -60,6 +62,15 @@ pub struct DoorSettings {
     pub listener: String,
     /// `limits.connections`, of each worker.
     pub connections: u32,
+}
+
+/// The module of one `plugin` filter.
+#[napi(object)]
+pub struct PluginSettings {
+    /// Where it is named: `routes[0].filters[1].module`.
+    pub path: String,
+    /// Its path, as written.
+    pub module: String,
 }
 
 /// The judgement of a config: faults, or settings.
@@ -114,6 +125,8 @@ fn settings(config: &Config) -> Settings {
         drain_timeout_ms: ms(app.drain_timeout),
         doors: doors(config, &app.name),
     });
+    let plugins = config.plugins().into_iter();
+    let plugins = plugins.map(|(path, module)| PluginSettings { path, module });
     let state_dir = config.state_dir.as_ref().map(ToString::to_string);
     Settings {
         admin_bind,
@@ -121,6 +134,7 @@ fn settings(config: &Config) -> Settings {
         state_dir,
         drain_timeout_ms,
         apps: apps.collect(),
+        plugins: plugins.collect(),
         workers: net::workers(config.workers) as u32,
     }
 }

@@ -30,11 +30,34 @@ pub struct AppSockets {
     pub sockets: Vec<String>,
 }
 
-fn sockets(apps: Vec<AppSockets>) -> net::Sockets {
-    let paths = |of: Vec<String>| of.into_iter().map(Into::into).collect();
-    apps.into_iter()
-        .map(|a| (a.app, paths(a.sockets)))
-        .collect()
+/// Where the module of a plugin is found.
+#[napi(object)]
+pub struct PluginModule {
+    /// Its path, as the config has it.
+    pub module: String,
+    /// What `PluginAsk.module` calls it.
+    pub address: String,
+}
+
+/// What this side has made ready for a config.
+#[napi(object)]
+pub struct Prepared {
+    /// Where workers of its apps listen.
+    pub apps: Vec<AppSockets>,
+    /// Where the modules of its plugins are found.
+    pub plugins: Vec<PluginModule>,
+}
+
+impl From<Prepared> for net::Prepared {
+    fn from(from: Prepared) -> Self {
+        let paths = |of: Vec<String>| of.into_iter().map(Into::into).collect();
+        let apps = from.apps.into_iter().map(|a| (a.app, paths(a.sockets)));
+        let plugins = from.plugins.into_iter().map(|p| (p.module, p.address));
+        Self {
+            apps: apps.collect(),
+            plugins: plugins.collect(),
+        }
+    }
 }
 
 /// A gateway whose listeners are bound and whose threads run.
@@ -46,12 +69,12 @@ pub struct Gateway {
 
 #[napi]
 impl Gateway {
-    /// Starts a gateway with the config, JSON, and the sockets of its apps.
+    /// Starts a gateway with the config, JSON, and what is ready for it.
     /// Throws `config_invalid` (`checkConfig` names the faults), `bind_failed`, `access_log_failed`, `system`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(json: String, apps: Option<Vec<AppSockets>>) -> Result<Self> {
-        let apps = sockets(apps.unwrap_or_default());
-        let started = net::Gateway::start_with(parse(&json)?, apps).map_err(refused)?;
+    pub fn new(json: String, prepared: Option<Prepared>) -> Result<Self> {
+        let prepared = prepared.map(net::Prepared::from).unwrap_or_default();
+        let started = net::Gateway::start_with(parse(&json)?, prepared).map_err(refused)?;
         let gateway = Arc::new(started);
         Ok(Self {
             id: registry::add(gateway.clone()),
@@ -77,12 +100,13 @@ impl Gateway {
             .collect()
     }
 
-    /// Publishes a config, JSON, and in the same step the sockets of its apps (by default they stay),
+    /// Publishes a config, JSON, and in the same step what is ready for it (by default that stays),
     /// and returns its revision. Throws as the constructor does; then the old config stays.
     #[napi(catch_unwind)]
-    pub fn reload(&self, json: String, apps: Option<Vec<AppSockets>>) -> Result<u32> {
+    pub fn reload(&self, json: String, prepared: Option<Prepared>) -> Result<u32> {
         let config = parse(&json)?;
-        let revision = self.gateway.reload_with(config, apps.map(sockets));
+        let prepared = prepared.map(net::Prepared::from);
+        let revision = self.gateway.reload_with(config, prepared);
         Ok(narrow(revision.map_err(refused)?))
     }
 
@@ -199,6 +223,12 @@ impl GatewayView {
     pub fn app_sockets(&self, app: String, sockets: Vec<String>) {
         let sockets = sockets.into_iter().map(Into::into).collect();
         self.gateway.app_sockets(&app, sockets);
+    }
+
+    /// The modules of plugins, by `PluginModule.address`, that requests may still name.
+    #[napi(catch_unwind)]
+    pub fn plugin_modules(&self) -> Vec<String> {
+        self.gateway.plugin_modules()
     }
 
     /// True while traffic is taken.

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(dead_code, reason = "exports are reached from Node only"))]
 
 mod apps;
+mod asks;
 mod calls;
 mod config;
 mod drain;

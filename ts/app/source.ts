@@ -1,5 +1,7 @@
 /**
  * source: where a place of a bundled module is in the user's own file, by the source map at the bundle's end.
+ *
+ * The stack of a thread that has source maps on names the user's files already.
  */
 import { readFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
@@ -11,6 +13,20 @@ export function original(file: string, line: number, column: number): string {
   if (found === undefined || !('fileName' in found)) return `${file}:${line}:${column}`;
   return `${resolve(dirname(file), found.fileName.replace('file://', ''))}:${found.lineNumber}:${found.columnNumber}`;
 }
+
+/** `file:line:column` of the first frame of a stack that is the user's. */
+export function placeOf(stack: string | undefined): string | undefined {
+  const frames = stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
+  const own = frames.find(
+    (line) => !line.includes('node:') && !line.includes('/node_modules/') && !line.includes(OURS),
+  );
+  return own === undefined
+    ? undefined
+    : /\(?((?:file:\/\/)?\/[^()]*:\d+:\d+)\)?$/.exec(own)?.[1]?.replace('file://', '');
+}
+
+/** Where this package's own code is. */
+const OURS = new URL('../', import.meta.url).href.replace('file://', '');
 
 function mapOf(file: string): SourceMap | undefined {
   try {

@@ -11,6 +11,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { attach, noteWorker, quiet } from '#bindings';
+import type { LogLine } from '../thread.js';
 import type { DoorPlan } from './doors.js';
 import type { LinkEnd } from './links.js';
 import { type Member, Mesh } from './mesh.js';
@@ -59,8 +60,7 @@ export type FromSupervisor =
   | { type: 'committed'; why: string | undefined }
   /** A link to a new worker of an app, to publish to it. */
   | { type: 'link'; app: string; end: LinkEnd }
-  | { type: 'failed'; app: number; why: string; where: string | undefined }
-  | { type: 'log'; level: 'info' | 'warn' | 'error'; fields: Record<string, unknown>; message: string };
+  | { type: 'failed'; app: number; why: string; where: string | undefined };
 
 interface Slot {
   readonly index: number;
@@ -413,7 +413,7 @@ class Supervisor {
     this.#say({ type: 'prepared', sockets });
   }
 
-  #say(message: FromSupervisor, transfer: MessagePort[] = []): void {
+  #say(message: FromSupervisor | LogLine, transfer: MessagePort[] = []): void {
     this.#port.postMessage(message, transfer);
   }
 }

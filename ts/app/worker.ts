@@ -15,6 +15,7 @@ import { type Place, serve } from './serve.js';
 import { openServer } from './server.js';
 import { type AppServer, LINGER_MS } from './server-types.js';
 import { type Home, socketOptions } from './websocket.js';
+import { placeOf } from './source.js';
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -200,19 +201,6 @@ function handlerOf(app: App<unknown>): AppHandler {
   return typeof app === 'function' ? app : (request, ctx) => app.fetch(request, ctx);
 }
 
-/** `file:line:column` of the first frame of a stack that is the user's. */
-function placeOf(stack: string | undefined): string | undefined {
-  const frames = stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? [];
-  const own = frames.find(
-    (line) => !line.includes('node:') && !line.includes('/node_modules/') && !line.includes(OURS),
-  );
-  return own === undefined
-    ? undefined
-    : /\(?((?:file:\/\/)?\/[^()]*:\d+:\d+)\)?$/.exec(own)?.[1]?.replace('file://', '');
-}
-
-/** Where this package's own code is. */
-const OURS = new URL('../', import.meta.url).href.replace('file://', '');
 const BEAT_MS = 50;
 /** Faults of handlers that are logged, a second and worker. */
 const LINES = 10;

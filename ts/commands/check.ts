@@ -4,10 +4,10 @@
  * With `--json` standard output is a list of faults, empty for a good config; otherwise faults go to
  * standard error as people read them.
  */
-import { bundles } from '../app/apps.js';
 import { judge } from '../config/check.js';
 import { discover } from '../config/discover.js';
 import { loadFile } from '../config/load.js';
+import { appModules, bundles, pluginModules } from '../config/modules.js';
 import { ConfigError } from '../errors.js';
 import { EXIT, type Flags, type Outcome } from './command.js';
 
@@ -16,7 +16,8 @@ export async function check(path: string | undefined, flags: Flags): Promise<Out
   const label = discover(path);
   try {
     const loaded = await loadFile(label);
-    await bundles(loaded, judge(loaded));
+    const settings = judge(loaded);
+    await bundles(loaded, [...appModules(settings), ...pluginModules(settings)]);
   } catch (error) {
     if (!(error instanceof ConfigError) || flags.json !== true) throw error;
     process.stdout.write(`${JSON.stringify(error.faults, null, 2)}\n`);

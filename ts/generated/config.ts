@@ -157,7 +157,7 @@ export type EscapedSlash = 'reject' | 'keep';
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = BodyLimitFilter | ClientIpFilter | HeadersFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter;
+export type Filter = BodyLimitFilter | ClientIpFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id` or `$header_NAME` (`_` for `-`); `$$` is a dollar sign. */
 export type Format = string;
@@ -321,6 +321,35 @@ export type Name = string;
 
 /** A path: `/a/b` is this one, `/api/*` is `/api` and all below it, `/users/{id}/{rest*}` takes segments as they come (`{name}` one, `{name*}` all that are left), `~^/x[0-9]+$` is a regular expression, `/*` every path. */
 export type Path = string;
+
+/** Asks a module of yours, in TypeScript, about each request. */
+export interface PluginFilter {
+  use: 'plugin';
+  /** The module, TypeScript or JavaScript: a path, relative to the config's file. Required. */
+  module: File;
+  /**
+   * The most bytes of body that the plugin is handed, 1B to 1MiB; a longer body is refused.
+   * Default: the plugin gets no body, and bodies of any length pass.
+   */
+  body?: Size;
+  /**
+   * What happens to a request about which there is no verdict: `closed` refuses it, `open` lets it
+   * pass. Default: `closed`.
+   */
+  on_fail?: PluginOnFail;
+  /**
+   * How long a verdict may take, 1ms to 1m; kept to within 34 ms.
+   * @default "50ms"
+   */
+  timeout?: Duration;
+}
+
+/**
+ * What a failure means.
+ * - `closed`: The request is refused.
+ * - `open`: The request passes.
+ */
+export type PluginOnFail = 'closed' | 'open';
 
 /** Who may say, ahead of a connection's first byte, whose connection it is. */
 export interface ProxyProtocol {

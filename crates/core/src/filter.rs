@@ -17,11 +17,13 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use wire::Head;
 
 use crate::body::{Pipe, Side, Tap};
 use crate::engine::Acts;
+use crate::plugin::PluginVerdict;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::Nanos;
@@ -158,10 +160,12 @@ pub struct FetchCall {
 /// A call of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginCall {
-    /// The plugin's name in the config.
-    pub name: String,
-    /// What it is handed, as JSON text.
-    pub input: String,
+    /// Where JavaScript finds its module.
+    pub module: Arc<str>,
+    /// What it is told, as JSON; see [`crate::plugin::told`].
+    pub told: String,
+    /// The request's body, if it wants one.
+    pub body: Option<Vec<u8>>,
     /// How long the answer may take.
     pub timeout: Nanos,
 }
@@ -184,8 +188,8 @@ pub enum Answer<'a> {
         /// Its whole body.
         body: &'a [u8],
     },
-    /// What the plugin returned, as JSON text.
-    Plugin(&'a str),
+    /// What the plugin said.
+    Plugin(&'a PluginVerdict),
     /// The time is over.
     Slept,
     /// The whole body.

@@ -5,6 +5,7 @@
 //! - [`filter`] says what a filter is; [`filters`] holds them, one file each.
 //! - [`trust`] walks the hops of proxies to the client.
 //! - [`engine`] runs a request through its filters; [`forward`] chooses where it goes.
+//! - [`plugin`] is what a plugin is told and may say.
 //! - [`metrics`] names what is counted; [`error`] and [`reply`] say what a client is told.
 //!
 //! Nothing here reads a clock, a socket, a file, the environment or randomness: time is [`Nanos`]
@@ -19,6 +20,7 @@ pub mod filter;
 pub mod filters;
 pub mod forward;
 pub mod metrics;
+pub mod plugin;
 pub mod reply;
 pub mod route;
 pub mod snapshot;

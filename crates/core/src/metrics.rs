@@ -35,6 +35,10 @@ pub struct ShardCounters {
     pub panics: AtomicU64,
     /// Lines of the access log that were dropped because the disk was slow.
     pub access_log_dropped: AtomicU64,
+    /// Calls of plugins.
+    pub plugin_calls: AtomicU64,
+    /// Calls of plugins that brought no verdict, by the kind of failure.
+    pub plugin_failures: Codes,
     /// Replies of the gateway's own, by their code.
     pub replies: Codes,
     /// Requests that had no meaning, by their code.

@@ -29,6 +29,8 @@ pub struct Resolved {
     pub hosts: HashMap<String, Vec<IpAddr>>,
     /// The Unix sockets of each app's workers.
     pub apps: HashMap<String, Vec<PathBuf>>,
+    /// Where JavaScript finds the modules of plugins, by their paths as the config has them.
+    pub plugins: HashMap<String, Arc<str>>,
 }
 
 /// A config made ready for traffic.
@@ -245,7 +247,7 @@ impl Snapshot {
             .routes
             .iter()
             .enumerate()
-            .map(|(i, r)| route(i, r, &index, shared, &mut faults))
+            .map(|(i, r)| route(i, r, &index, (resolved, shared), &mut faults))
             .collect();
         let strays = config
             .listeners
@@ -352,7 +354,7 @@ fn route(
     i: usize,
     r: &config::Route,
     upstreams: &Index<'_>,
-    shared: &Shared,
+    (resolved, shared): (&Resolved, &Shared),
     faults: &mut Vec<Fault>,
 ) -> Route {
     let mut built: Vec<Box<dyn Filter>> = Vec::with_capacity(r.filters.len());
@@ -364,6 +366,7 @@ fn route(
             paths: &r.what.path,
             ordinal: k,
             shared: Some(shared),
+            resolved: Some(resolved),
             faults,
         };
         built.extend(filters::build(&raw.name, &raw.object, &mut b));

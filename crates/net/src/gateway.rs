@@ -1,6 +1,5 @@
 //! A gateway: its shards, and what is asked of it from outside their threads.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +14,12 @@ use gateway_core::config::{Config, Door, Fault, Workers};
 use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
 use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 
+use crate::asks::Asks;
 use crate::listener::Binding;
 use crate::log::{Files, Lines};
 use crate::mailbox::{Mail, Mailbox};
 use crate::poll;
+use crate::prepared::{Modules, Prepared};
 use crate::reactor::Reactor;
 use crate::shard::Shard;
 
@@ -29,13 +30,11 @@ pub struct Gateway {
     process: ProcessCounters,
     /// Shards that other loops turn, and those that were.
     turned: Mutex<Vec<Turned>>,
+    plugins: Arc<Asks>,
     state: Mutex<State>,
     /// The shards own what is open: it ends with the last of them.
     files: Weak<Files>,
 }
-
-/// The Unix sockets of each app's workers, by the app's name.
-pub type Sockets = HashMap<String, Vec<PathBuf>>;
 
 struct Handle {
     mailbox: Arc<Mailbox>,
@@ -55,6 +54,7 @@ struct State {
     addresses: Vec<Place>,
     /// Hold the ports of doors whose sockets are others'.
     reserved: Vec<(String, OwnedFd)>,
+    modules: Modules,
     draining: bool,
 }
 
@@ -134,21 +134,24 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_with(config, Sockets::new())
+        Self::start_with(config, Prepared::default())
     }
 
-    /// [`Gateway::start`], with the sockets at which workers of its apps listen already.
+    /// [`Gateway::start`], with what is ready for it.
     ///
     /// # Errors
     /// As there.
-    pub fn start_with(config: Config, apps: Sockets) -> Result<Self, StartError> {
+    pub fn start_with(config: Config, prepared: Prepared) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let count = workers(config.workers);
         let shared = Arc::new(Shared::new(poll::random()));
+        let mut modules = Modules::default();
         let resolved = Resolved {
-            apps,
+            apps: prepared.apps,
+            plugins: modules.hold(prepared.plugins),
             ..Resolved::default()
         };
+        let plugins = Arc::new(Asks::default());
         let snapshot =
             Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
         let files = Arc::new(Files::default());
@@ -161,7 +164,8 @@ impl Gateway {
         let mut shards = Vec::new();
         for bindings in bindings {
             shards.push(
-                spawn(shards.len(), &snapshot, &files, bindings).map_err(StartError::System)?,
+                spawn(shards.len(), &snapshot, (&files, &plugins), bindings)
+                    .map_err(StartError::System)?,
             );
         }
         let mailboxes: Vec<_> = shards.iter().map(|s| s.mailbox.clone()).collect();
@@ -172,6 +176,7 @@ impl Gateway {
         let state = Mutex::new(State {
             snapshot,
             resolved,
+            modules,
             addresses,
             reserved,
             draining: false,
@@ -181,6 +186,7 @@ impl Gateway {
             turned: Mutex::default(),
             shared,
             process,
+            plugins,
             state,
             files: Arc::downgrade(&files),
         })
@@ -203,12 +209,16 @@ impl Gateway {
         self.reload_with(config, None)
     }
 
-    /// [`Gateway::reload`], and in the same step the sockets of all apps.
+    /// [`Gateway::reload`], and in the same step what is ready for it.
     ///
     /// # Errors
     /// As there.
-    pub fn reload_with(&self, config: Config, apps: Option<Sockets>) -> Result<u64, StartError> {
-        let published = self.publish(Arc::new(config), apps);
+    pub fn reload_with(
+        &self,
+        config: Config,
+        prepared: Option<Prepared>,
+    ) -> Result<u64, StartError> {
+        let published = self.publish(Arc::new(config), prepared);
         let counter = if published.is_ok() {
             &self.process.reloads
         } else {
@@ -218,14 +228,18 @@ impl Gateway {
         published
     }
 
-    fn publish(&self, config: Arc<Config>, apps: Option<Sockets>) -> Result<u64, StartError> {
+    fn publish(&self, config: Arc<Config>, prepared: Option<Prepared>) -> Result<u64, StartError> {
         let mut state = self.state();
+        let state = &mut *state;
         if state.draining {
             return Err(StartError::Closing);
         }
         let revision = state.snapshot.revision + 1;
         let mut resolved = state.resolved.clone();
-        resolved.apps = apps.unwrap_or(resolved.apps);
+        if let Some(prepared) = prepared {
+            resolved.apps = prepared.apps;
+            resolved.plugins = state.modules.hold(prepared.plugins);
+        }
         let snapshot = Snapshot::compile(config, revision, &resolved, &self.shared)
             .map_err(StartError::Config)?;
         let snapshot = Arc::new(snapshot);
@@ -280,6 +294,17 @@ impl Gateway {
         self.again(&mut state);
     }
 
+    /// The calls of plugins, for whoever answers them.
+    pub fn plugin_asks(&self) -> &Arc<Asks> {
+        &self.plugins
+    }
+
+    /// The modules of plugins that requests may still name: those of the config in force, and of
+    /// configs under which requests are on their way.
+    pub fn plugin_modules(&self) -> Vec<String> {
+        self.state().modules.held()
+    }
+
     /// Publishes the config in force once more, with other addresses for its names.
     fn again(&self, state: &mut State) {
         if state.draining {
@@ -321,7 +346,8 @@ impl Gateway {
         turned[at].mailbox = Arc::downgrade(&mailbox);
         let counters = turned[at].counters.clone();
         let lines = Lines::new(files);
-        let mut shard = Shard::new(mailbox.clone(), state.snapshot.clone(), counters, lines)
+        let (snapshot, plugins) = (state.snapshot.clone(), self.plugins.clone());
+        let mut shard = Shard::new(mailbox.clone(), snapshot, counters, lines, plugins)
             .map_err(StartError::System)?;
         let _none_yet = shard.lines.configure(&state.snapshot);
         shard.know_listeners(&state.snapshot);
@@ -452,19 +478,20 @@ pub fn workers(workers: Workers) -> usize {
 fn spawn(
     n: usize,
     snapshot: &Arc<Snapshot>,
-    files: &Arc<Files>,
+    (files, plugins): (&Arc<Files>, &Arc<Asks>),
     bindings: Vec<Binding>,
 ) -> io::Result<Handle> {
     let mailbox = Arc::new(Mailbox::new()?);
     let counters = Arc::new(ShardCounters::default());
     let lines = Lines::new(files.clone());
     let (to_shard, given) = (mailbox.clone(), counters.clone());
+    let plugins = plugins.clone();
     let snapshot = snapshot.clone();
     let (told, ready) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(format!("shard-{n}"))
         .spawn(move || {
-            let mut shard = match Shard::new(to_shard, snapshot.clone(), given, lines) {
+            let mut shard = match Shard::new(to_shard, snapshot.clone(), given, lines, plugins) {
                 Ok(shard) => shard,
                 Err(e) => return drop(told.send(Err(e))),
             };

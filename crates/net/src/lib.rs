@@ -4,12 +4,14 @@
 //! - [`Gateway`] is what a program holds: start, reload, drain.
 //! - `shard` is one thread: `poll` tells it what is ready, `timers` what is due, `conns` holds its
 //!   descriptors, `pools` its idle upstream connections, `mailbox` what others say to it.
+//! - [`asks`] takes what JavaScript answers out of the shards, and the answers back.
 //! - `http1` drives one client connection and its upstream's as one state machine.
 //! - `listener` takes connections in; `log` and `meter` write down how requests ended.
 //!
 //! Unsafe code stands only in `poll`, the one file that knows the operating system.
 #![deny(unsafe_code)]
 
+pub mod asks;
 mod buf;
 mod chunks;
 mod conns;
@@ -25,11 +27,13 @@ pub mod outbox;
 #[allow(unsafe_code, reason = "the calls of the operating system")]
 mod poll;
 mod pools;
+mod prepared;
 mod reactor;
 mod shard;
 mod timers;
 
-pub use gateway::{workers, Gateway, Sockets, StartError};
+pub use gateway::{workers, Gateway, StartError};
 pub use guest::{Answered, Arrival, Arrived, Local};
 pub use poll::counts;
+pub use prepared::{Prepared, Sockets};
 pub use reactor::Reactor;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use gateway_core::snapshot::Snapshot;
 
+use crate::asks::Answered;
 use crate::listener::Binding;
 use crate::poll::Wake;
 
@@ -13,6 +14,8 @@ pub(crate) enum Mail {
     Publish(Arc<Snapshot>, Vec<Binding>),
     /// Requests on another thread woke these keys.
     Woken(Vec<u64>),
+    /// What has come from outside for asks of this thread.
+    Answers(Vec<Answered>),
     /// Open the log files again, under the same names.
     ReopenLog,
     /// Take nothing new, and end when all is done, or at this moment.
@@ -51,11 +54,11 @@ impl Mailbox {
         }
     }
 
-    /// Puts a message in. Wake-ups beyond the bound are dropped: whoever waits has a deadline.
+    /// Puts a message in. Wake-ups and answers beyond the bound are dropped: whoever waits has a deadline.
     pub fn post(&self, mail: Mail) {
         let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
         match mail {
-            Mail::Woken(_) if all.len() >= MOST => return,
+            Mail::Woken(_) | Mail::Answers(_) if all.len() >= MOST => return,
             Mail::Publish(snapshot, bindings) => publish(&mut all, snapshot, bindings),
             mail => all.push(mail),
         }

@@ -14,6 +14,7 @@ use gateway_core::forward::Turns;
 use gateway_core::metrics::{bump, ShardCounters};
 use gateway_core::snapshot::Snapshot;
 
+use crate::asks::Asks;
 use crate::conns::{Conns, Role, Up, NONE};
 use crate::guest::Guest;
 use crate::http1::{Next, Txn};
@@ -59,6 +60,10 @@ pub(crate) struct Shard {
     pub counters: Arc<ShardCounters>,
     pub lines: Lines,
     pub mailbox: Arc<Mailbox>,
+    /// Where calls of plugins go.
+    pub plugins: Arc<Asks>,
+    /// Counts the asks that left this thread: each has its own number.
+    pub asked: u64,
     /// Keys that requests of this thread woke; told to all threads at the end of the tick.
     pub woken: Vec<u64>,
     waiting: HashMap<u64, Vec<u64>>,
@@ -88,6 +93,7 @@ impl Shard {
         snapshot: Arc<Snapshot>,
         counters: Arc<ShardCounters>,
         lines: Lines,
+        plugins: Arc<Asks>,
     ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
         let mut conns = Conns::new();
@@ -113,6 +119,8 @@ impl Shard {
             counters,
             lines,
             mailbox,
+            plugins,
+            asked: 0,
             woken: Vec::new(),
             waiting: HashMap::new(),
             free: Vec::new(),
@@ -315,6 +323,7 @@ impl Shard {
         match mail {
             Mail::Publish(snapshot, bindings) => self.publish(snapshot, bindings),
             Mail::Woken(keys) => keys.into_iter().for_each(|k| self.wake_here(k)),
+            Mail::Answers(all) => all.into_iter().for_each(|a| self.ask_answered(a)),
             Mail::ReopenLog => self.lines.reopen(),
             Mail::Drain(by) => self.drain(by),
             Mail::Stop => self.stop = true,

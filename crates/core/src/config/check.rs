@@ -382,6 +382,7 @@ fn filters(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Fault>) -> bo
             paths: &route.what.path,
             ordinal,
             shared: None,
+            resolved: None,
             faults,
         };
         let Some(built) = filters::build(&filter.name, &filter.object, &mut build) else {

@@ -87,6 +87,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// The modules of plugins as they are written, and where: `routes[0].filters[1].module`.
+    pub fn plugins(&self) -> Vec<(String, String)> {
+        let filters = self.routes.iter().enumerate().flat_map(|(i, route)| {
+            let all = route.filters.iter().enumerate();
+            all.map(move |(k, filter)| (i, k, filter))
+        });
+        let named = filters.filter(|(.., filter)| filter.name == "plugin");
+        named
+            .filter_map(|(i, k, filter)| {
+                let module = filter.object.get("module")?.as_str()?;
+                let at = format!("routes[{i}].filters[{k}].module");
+                Some((at, module.to_owned()))
+            })
+            .collect()
+    }
+
     /// The host names of all endpoints, each once, in the order of the alphabet.
     pub fn hosts(&self) -> Vec<String> {
         let endpoints = self

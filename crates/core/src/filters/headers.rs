@@ -141,25 +141,28 @@ impl Changes {
 }
 
 fn check_name(name: &str, request: bool, at: &str, b: &mut Build<'_>) {
+    if let Some((why, fix)) = name_fault(name, request) {
+        b.fault(at, why, fix);
+    }
+}
+
+/// Why a field of this name cannot be changed, and what to do instead.
+pub(crate) fn name_fault(name: &str, request: bool) -> Option<(String, &'static str)> {
     let known = Name::of(name.as_bytes());
     if !wire::valid_name(name.as_bytes()) {
-        b.fault(
-            at,
-            format!("{name:?} is no field name"),
-            "use letters, digits and - only",
-        );
+        let why = format!("{name:?} is no field name");
+        Some((why, "use letters, digits and - only"))
     } else if known == Name::Host {
-        b.fault(
-            at,
-            "Host is not changed as a field",
-            "use rewrite with host",
-        );
+        let why = "Host is not changed as a field".to_owned();
+        Some((why, "use rewrite with host"))
     } else if known.is_hop_by_hop() {
         let why = format!("{name} belongs to one connection and is written by the gateway");
-        b.fault(at, why, "remove this line");
+        Some((why, "remove this line"))
     } else if request && WRITTEN.contains(&known) {
         let why = format!("{name} is written by the gateway, after all filters");
-        b.fault(at, why, "remove this line; client_ip says whom to believe");
+        Some((why, "remove this line; client_ip says whom to believe"))
+    } else {
+        None
     }
 }
 

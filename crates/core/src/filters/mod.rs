@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 use crate::config::{self, Fault};
 use crate::filter::Filter;
 use crate::route::pattern::Path;
-use crate::snapshot::Shared;
+use crate::snapshot::{Resolved, Shared};
 
 pub use body_limit::too_large as body_too_large;
+pub(crate) use headers::name_fault;
 
 macro_rules! filters {
     ($($name:ident => $filter:ident,)*) => {
@@ -41,6 +42,7 @@ macro_rules! filters {
 mod body_limit;
 mod client_ip;
 mod headers;
+mod plugin;
 mod rate_field;
 mod rate_key;
 mod rate_limit;
@@ -49,12 +51,13 @@ mod respond;
 mod rewrite;
 mod rewrite_path;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 
 filters! {
     body_limit => BodyLimit,
     client_ip => ClientIp,
     headers => Headers,
+    plugin => Plugin,
     rate_limit => RateLimit,
     request_id => RequestId,
     respond => Respond,
@@ -73,6 +76,8 @@ pub struct Build<'a> {
     pub ordinal: usize,
     /// What outlives a config; none while a config is only checked.
     pub shared: Option<&'a Shared>,
+    /// Where names of the config are found; none while a config is only checked.
+    pub resolved: Option<&'a Resolved>,
     /// Takes the faults that are found.
     pub faults: &'a mut Vec<Fault>,
 }

@@ -1,5 +1,6 @@
 //! For the filters' own tests: one filter, one request, no engine.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use wire::{Framing, Head};
 use super::{build, Build};
 use crate::config::{self, Fault};
 use crate::engine::Acts;
-use crate::filter::{Client, Cx, Filter, Slot, Verdict};
+use crate::filter::{Answer, AskId, Client, Cx, Exchange, Filter, Slot, Verdict};
 use crate::route::pattern::Path;
 use crate::snapshot::{Resolved, Shared, Snapshot};
 use crate::Nanos;
@@ -51,7 +52,7 @@ impl Trial {
     pub(crate) fn of(name: &str, config: Value) -> Self {
         let shared = Shared::new(7);
         let mut faults = Vec::new();
-        let filter = made(name, &config, Some(&shared), &mut faults);
+        let filter = made(name, &config, Some(&shared), Some(&resolved()), &mut faults);
         let mut request = Head::new();
         request.start_request(b"GET", b"/", b"example.com");
         let mut response = Head::new();
@@ -74,7 +75,7 @@ impl Trial {
     /// As a reload does: another filter in the same place, with what outlives a config.
     pub(crate) fn rebuild(&mut self, name: &str, config: Value) {
         let mut faults = Vec::new();
-        let filter = made(name, &config, Some(&self.shared), &mut faults);
+        let filter = made(name, &config, Some(&self.shared), None, &mut faults);
         self.filter = filter.unwrap_or_else(|| panic!("{name} {config}: {faults:?}"));
     }
 
@@ -95,6 +96,20 @@ impl Trial {
         }
         self.filter
             .on_response(&mut cx, &self.request, &mut self.response)
+    }
+
+    /// Brings the filter an answer.
+    pub(crate) fn answer(&mut self, answer: Answer<'_>) -> Verdict {
+        let mut ex = Exchange {
+            request: std::mem::take(&mut self.request),
+            response: std::mem::take(&mut self.response),
+            client: self.client,
+            framing: self.framing,
+        };
+        let mut cx = cx!(self);
+        let verdict = self.filter.on_answer(&mut cx, &mut ex, AskId(1), answer);
+        (self.request, self.response) = (ex.request, ex.response);
+        verdict
     }
 
     /// The head that the client gets after this verdict: the filter's reply, or the response that
@@ -141,6 +156,14 @@ impl Trial {
     }
 }
 
+/// Names of trials: one plugin, whose module is `./p.ts`.
+fn resolved() -> Resolved {
+    Resolved {
+        plugins: HashMap::from([("./p.ts".to_owned(), Arc::from("p"))]),
+        ..Resolved::default()
+    }
+}
+
 /// A snapshot without routes: filters look at its router only.
 fn empty(shared: &Shared) -> Snapshot {
     let text = r#"{ "listeners": [{ "name": "web", "bind": "127.0.0.1:0" }] }"#;
@@ -152,7 +175,7 @@ fn empty(shared: &Shared) -> Snapshot {
 /// Where the faults of this config are.
 pub(crate) fn faults(name: &str, config: Value) -> Vec<String> {
     let mut faults = Vec::new();
-    let built = made(name, &config, None, &mut faults);
+    let built = made(name, &config, None, None, &mut faults);
     assert_eq!(built.is_some(), faults.is_empty(), "{config}");
     for fault in &faults {
         assert!(!fault.why.is_empty() && !fault.fix.is_empty(), "{fault:?}");
@@ -167,6 +190,7 @@ fn made(
     name: &str,
     config: &Value,
     shared: Option<&Shared>,
+    resolved: Option<&Resolved>,
     faults: &mut Vec<Fault>,
 ) -> Option<Box<dyn Filter>> {
     let object = config.as_object().expect("an object");
@@ -177,6 +201,7 @@ fn made(
         paths: &paths,
         ordinal: 0,
         shared,
+        resolved,
         faults,
     };
     build(name, object, &mut b)

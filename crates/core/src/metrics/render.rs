@@ -67,13 +67,21 @@ pub fn render(shards: &[Arc<ShardCounters>], process: &ProcessCounters, meters: 
     all.push(codes(
         "ironsluice_replies_total",
         "Replies of the gateway's own, by code.",
+        ("code", |s| &s.replies),
         shards,
-        |s| &s.replies,
     ));
-    let help = "Requests refused because they had no single meaning, by code.";
-    all.push(codes("ironsluice_bad_requests_total", help, shards, |s| {
-        &s.bad_requests
-    }));
+    all.push(codes(
+        "ironsluice_bad_requests_total",
+        "Requests refused because they had no single meaning, by code.",
+        ("code", |s| &s.bad_requests),
+        shards,
+    ));
+    all.push(codes(
+        "ironsluice_plugin_failures_total",
+        "Calls of plugins that brought no verdict, by what failed.",
+        ("kind", |s| &s.plugin_failures),
+        shards,
+    ));
     let sum =
         |read: fn(&ShardCounters) -> &AtomicU64| shards.iter().map(|s| read(s).load(Relaxed)).sum();
     all.push(single(
@@ -81,6 +89,12 @@ pub fn render(shards: &[Arc<ShardCounters>], process: &ProcessCounters, meters: 
         "counter",
         "Faults of the gateway that were caught.",
         sum(|s| &s.panics),
+    ));
+    all.push(single(
+        "ironsluice_plugin_calls_total",
+        "counter",
+        "Calls of plugins.",
+        sum(|s| &s.plugin_calls),
     ));
     let help = "Access log lines dropped because the disk was slow.";
     all.push(single(
@@ -351,15 +365,15 @@ fn active(shards: &[Arc<ShardCounters>], listeners: &Names) -> Metric {
 fn codes(
     name: &'static str,
     help: &'static str,
+    (label, read): (&'static str, fn(&ShardCounters) -> &Codes),
     shards: &[Arc<ShardCounters>],
-    read: fn(&ShardCounters) -> &Codes,
 ) -> Metric {
     let mut sums = BTreeMap::<&str, u64>::new();
     for (code, n) in shards.iter().flat_map(|s| read(s).all()) {
         *sums.entry(code).or_default() += n;
     }
     let sample = |(code, value): (&str, u64)| Sample {
-        labels: Labels::from([("code", code.to_owned())]),
+        labels: Labels::from([(label, code.to_owned())]),
         value: Value::Number { value },
     };
     Metric {

@@ -5,6 +5,8 @@ use gateway_core::filter::{
     Answer, Ask, AskId, Failed, FetchCall, Join, PluginCall, StoreCall, Verdict, Who,
 };
 
+use gateway_core::plugin::PluginVerdict;
+
 use crate::kit::{refuse, Event, Gateway, Probe};
 
 const FAILED: Answer<'static> = Answer::Failed(Failed {
@@ -29,10 +31,13 @@ fn each() -> Vec<(Ask, Answer<'static>)> {
         timeout: 20,
     };
     let plugin = PluginCall {
-        name: "p".into(),
-        input: "{}".into(),
+        module: "p".into(),
+        told: "{}".into(),
+        body: None,
         timeout: 20,
     };
+    // Answers of a table are static.
+    let said: &'static PluginVerdict = Box::leak(Box::default());
     vec![
         (Ask::Sleep(5), Answer::Slept),
         (
@@ -66,7 +71,7 @@ fn each() -> Vec<(Ask, Answer<'static>)> {
                 body: b"x",
             },
         ),
-        (Ask::Plugin(Box::new(plugin)), Answer::Plugin("{}")),
+        (Ask::Plugin(Box::new(plugin)), Answer::Plugin(said)),
     ]
 }
 

@@ -185,7 +185,12 @@ impl Shard {
                     ),
                 )
             }
-            Stage::Asking => self.body_late(i, t),
+            Stage::Asking if t.collect.is_some() => self.body_late(i, t),
+            // Its asks have deadlines of their own, and a client that takes nothing is not at fault yet.
+            Stage::Asking => {
+                self.ask_timer(i, t);
+                Next::Wait
+            }
             Stage::Awaiting if !t.flags.responding && !t.request.done => self.body_late(i, t),
             Stage::Connecting | Stage::Awaiting => Next::Wait,
             Stage::Local => {

@@ -4,11 +4,11 @@ use gateway_core::body::Side;
 use gateway_core::engine::{Effect, Step};
 use gateway_core::filter::{Answer, Ask, AskId, Failed, Who};
 use gateway_core::reply::Reply;
-use wire::{Connection, Framing, Method};
+use wire::{Connection, Framing, Method, Name};
 
 use super::body::Writer;
 use super::drive::Next;
-use super::txn::{Collect, Pending, Stage, Txn};
+use super::txn::{Collect, Pending, Stage, Txn, Until};
 use crate::conns::NONE;
 use crate::poll::Moved;
 use crate::shard::{env, Shard};
@@ -86,7 +86,7 @@ impl Shard {
                 t.asks.push(Pending {
                     id,
                     at: self.now.saturating_add(n),
-                    key: None,
+                    until: Until::Slept,
                 });
                 return None;
             }
@@ -94,7 +94,7 @@ impl Shard {
                 t.asks.push(Pending {
                     id,
                     at: until,
-                    key: Some(key),
+                    until: Until::Woken(key),
                 });
                 self.wait_for(key, i);
                 return None;
@@ -103,12 +103,25 @@ impl Shard {
                 side: Side::Request,
                 max,
             } if t.collect.is_none() && !t.request.done => {
-                t.collect = Some(Collect {
-                    id,
-                    max,
-                    bytes: Vec::new(),
-                });
+                self.invite_body(i, t);
+                let bytes = std::mem::take(&mut t.collected);
+                t.collect = Some(Collect { id, max, bytes });
                 return None;
+            }
+            // Another filter has asked for it before.
+            Ask::Body {
+                side: Side::Request,
+                max,
+            } if t.request.done && !t.collected.is_empty() => {
+                let bytes = std::mem::take(&mut t.collected);
+                let answer = if bytes.len() > max {
+                    Answer::TooLarge
+                } else {
+                    Answer::Body(&bytes)
+                };
+                let step = t.run.answer(&mut env!(self), id, answer);
+                t.collected = bytes;
+                return Some(step);
             }
             Ask::Body {
                 side: Side::Request,
@@ -120,10 +133,13 @@ impl Shard {
                 t.run.open_forward(id, upstream);
                 return Some(Step::Forward(id));
             }
+            Ask::Plugin(ref call) => {
+                let timeout = call.timeout;
+                return self.call_plugin(i, t, id, (ask, timeout));
+            }
             // One connection carries one forward of a request, and nobody serves these here.
             Ask::Forward { .. } | Ask::Body { .. } => Who::Gateway,
             Ask::Store(_) => Who::Store,
-            Ask::Plugin(_) => Who::Plugin,
             Ask::Fetch(_) => Who::Upstream,
         };
         let failed = Failed {
@@ -134,18 +150,21 @@ impl Shard {
     }
 
     fn cancel(&mut self, i: u32, t: &mut Txn, id: AskId) {
+        let open = t.asks.len();
         t.asks.retain(|a| a.id != id);
+        if t.asks.len() < open {
+            self.ask_timer(i, t);
+        }
         if t.collect.as_ref().is_some_and(|c| c.id == id) {
             t.collect = None;
         }
         if t.up != NONE && t.forward == id {
             self.drop_upstream(t);
         }
-        let _ = i;
     }
 
     /// The earliest answer that time itself gives.
-    fn ask_timer(&mut self, i: u32, t: &Txn) {
+    pub(super) fn ask_timer(&mut self, i: u32, t: &Txn) {
         match t.asks.iter().map(|a| a.at).min() {
             Some(at) => self.wheel.set(i, at),
             None if t.collect.is_some() => self.stall_timer(i, t),
@@ -153,14 +172,27 @@ impl Shard {
         }
     }
 
+    /// A client may wait to be told that its body is wanted; then nobody else need tell it.
+    fn invite_body(&mut self, i: u32, t: &mut Txn) {
+        // A guest's owner has no word for it.
+        if self.conns[i].guest {
+            return;
+        }
+        if t.info.expect_continue && !t.flags.continued && t.input.is_empty() {
+            t.out.append(b"HTTP/1.1 100 Continue\r\n\r\n");
+            t.flags.continued = true;
+            t.run.exchange.request.remove_known(Name::Expect);
+        }
+    }
+
     /// Answers asks whose moment has come. None if none has.
     pub(super) fn asks_due(&mut self, i: u32, t: &mut Txn) -> Option<Next> {
         let at = t.asks.iter().position(|a| a.at <= self.now)?;
-        let Pending { id, key, .. } = t.asks.swap_remove(at);
-        let answer = if key.is_some() {
-            Answer::Late
-        } else {
-            Answer::Slept
+        let Pending { id, until, .. } = t.asks.swap_remove(at);
+        let answer = match until {
+            Until::Slept => Answer::Slept,
+            Until::Woken(_) => Answer::Late,
+            Until::Answered { .. } => self.plugin_late(),
         };
         let step = t.run.answer(&mut env!(self), id, answer);
         Some(self.apply(i, t, step))
@@ -168,14 +200,24 @@ impl Shard {
 
     /// Answers asks that waited for `key`.
     pub(crate) fn asks_woken(&mut self, i: u32, t: &mut Txn, key: u64) -> Option<Next> {
-        let at = t.asks.iter().position(|a| a.key == Some(key))?;
+        let own = |a: &Pending| matches!(a.until, Until::Woken(k) if k == key);
+        let at = t.asks.iter().position(own)?;
         let Pending { id, .. } = t.asks.swap_remove(at);
+        self.ask_timer(i, t);
         let step = t.run.answer(&mut env!(self), id, Answer::Woken);
         Some(self.apply(i, t, step))
     }
 
     /// Collects a request body that a filter wants whole. What is collected is sent on afterwards.
     pub(super) fn collect_body(&mut self, i: u32, t: &mut Txn) -> Next {
+        // What waits for the client need not wait for the answer to an ask: a 100, or answers to
+        // requests before this one.
+        if !t.out.is_empty() {
+            if let Err(next) = self.flush(i, t) {
+                return next;
+            }
+            self.ask_timer(i, t);
+        }
         let Some(mut c) = t.collect.take() else {
             return Next::Wait;
         };
@@ -184,7 +226,9 @@ impl Shard {
                 Moved::Some(n) => t.input.append(&self.scratch[..n]),
                 Moved::Blocked => {
                     t.collect = Some(c);
-                    self.stall_timer(i, t);
+                    if t.asks.is_empty() {
+                        self.stall_timer(i, t);
+                    }
                     return Next::Wait;
                 }
                 Moved::End | Moved::Broken => return Next::Close,
@@ -211,6 +255,8 @@ impl Shard {
             {
                 return Next::Close;
             }
+            // A guest's owner has still to hear of the end.
+            t.request.done &= !(self.conns[i].guest && c.bytes.is_empty());
             Answer::Body(&c.bytes)
         } else {
             t.collect = Some(c);

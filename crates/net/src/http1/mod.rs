@@ -3,7 +3,7 @@
 //!
 //! - [`drive`](Shard::drive) makes what progress it can and is called after every event of either
 //!   side; [`head`] reads requests, [`decide`] carries out what the engine says, [`upstream`]
-//!   connects, [`response`] reads what comes back, [`stream`] moves bodies, [`tunnel`] moves what
+//!   connects, [`outside`] sends asks to other threads, [`response`] reads what comes back, [`stream`] moves bodies, [`tunnel`] moves what
 //!   comes after a 101, [`close`] ends.
 
 mod body;
@@ -11,6 +11,7 @@ mod close;
 mod decide;
 mod drive;
 mod head;
+mod outside;
 mod response;
 mod stream;
 mod tunnel;

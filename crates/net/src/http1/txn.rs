@@ -5,6 +5,7 @@ use gateway_core::filter::AskId;
 use wire::{RequestInfo, ResponseInfo, Scan};
 
 use super::body::Stream;
+use crate::asks::Ticket;
 use crate::buf::Buf;
 use crate::conns::NONE;
 
@@ -120,11 +121,21 @@ pub(crate) enum Stage {
     Lingering,
 }
 
-/// An ask whose answer is a moment, or whoever comes first.
+/// An ask that is open, and the moment at which it is answered by that.
 pub(crate) struct Pending {
     pub id: AskId,
     pub at: u64,
-    pub key: Option<u64>,
+    pub until: Until,
+}
+
+/// What may answer an ask before its moment comes.
+pub(crate) enum Until {
+    /// Nothing.
+    Slept,
+    /// Whoever wakes this key.
+    Woken(u64),
+    /// Whoever serves it, outside of this thread; the number is its own.
+    Answered { serial: u64, _ticket: Ticket },
 }
 
 /// A request body that is being collected.

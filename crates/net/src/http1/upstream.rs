@@ -205,7 +205,9 @@ impl Shard {
     /// Writes the request's head, and what was collected of its body, for the upstream.
     fn write_request(&mut self, t: &mut Txn) {
         let bodies = &t.run.acts.bodies;
-        let whole = t.request.done && !t.collected.is_empty();
+        // A chunked body that has ended before its head is written was collected; it may be empty.
+        let ended = t.info.framing == Framing::Chunked || !t.collected.is_empty();
+        let whole = t.request.done && ended;
         let framing = match t.info.framing {
             _ if whole => Framing::Length(t.collected.len() as u64),
             Framing::None => Framing::None,

@@ -1,0 +1,303 @@
+//! Asks that JavaScript answers: a bounded queue from the shards to one server, and the way back.
+//!
+//! A shard posts an [`Ask`] and holds a [`Ticket`]. The server, a thread of Node, is woken once for
+//! all that waits, takes it in one batch, and answers each by its number, in any order; answers go
+//! into the mailbox of the shard that asked, one wake-up for each shard and batch. The deadline is the
+//! shard's own: it drops the ticket when the time is over or the client has gone, and what has not
+//! been taken by then never is. While there is no server, asks wait for one until their deadlines.
+//!
+//! Errors: [`Overflow`]. A server that leaves fails what it had.
+//! Bounds: [`MOST`] asks of the process on their way, with [`MOST_BYTES`] bytes of what they carry;
+//! each counts until it is answered, or given up before it was taken.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gateway_core::filter::Ask;
+use gateway_core::plugin::PluginVerdict;
+use gateway_core::Nanos;
+
+use crate::mailbox::{Mail, Mailbox};
+
+/// The asks of one kind of one gateway. One server at a time answers them.
+#[derive(Default)]
+pub struct Asks(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    /// Taken by the server, by their numbers.
+    taken: HashMap<u64, Sender>,
+    /// Who answers, and its number among all that ever did.
+    server: Option<(u64, Wake)>,
+    servers: u64,
+    /// The server knows that something waits.
+    told: bool,
+    last: u64,
+}
+
+type Wake = Arc<dyn Fn() + Send + Sync>;
+
+struct Waiting {
+    asked: Asked,
+    sender: Sender,
+}
+
+/// Where an answer goes, and the room that its ask takes.
+struct Sender {
+    mailbox: Arc<Mailbox>,
+    token: u64,
+    serial: u64,
+    /// Whoever asked has given it up.
+    gone: bool,
+    _room: Room,
+}
+
+/// An ask, as the server takes it.
+#[derive(Debug)]
+pub struct Asked {
+    /// Names it in [`Service::answer`].
+    pub number: u64,
+    /// What is asked.
+    pub ask: Ask,
+    /// The moment after which nobody wants the answer: `CLOCK_MONOTONIC`.
+    pub until: Nanos,
+}
+
+/// What a server brings.
+#[derive(Debug)]
+pub enum Brought {
+    /// A plugin's verdict.
+    Plugin(Box<PluginVerdict>),
+    /// Nothing: the call failed.
+    Failed,
+    /// Nothing, and nobody should wait for it any more.
+    Late,
+}
+
+/// An answer on its way to the shard that asked.
+pub(crate) struct Answered {
+    /// The connection.
+    pub token: u64,
+    /// The ask: no other of this shard has the same.
+    pub serial: u64,
+    pub brought: Brought,
+}
+
+/// There is no room for another ask.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+/// An ask that is on its way. Dropping it gives the ask up.
+pub(crate) struct Ticket {
+    asks: Arc<Asks>,
+    number: u64,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut state = self.asks.state();
+        let of_it = |w: &Waiting| w.asked.number == self.number;
+        if let Some(at) = state.waiting.iter().position(of_it) {
+            state.waiting.remove(at);
+        } else if let Some(sender) = state.taken.get_mut(&self.number) {
+            sender.gone = true;
+        }
+    }
+}
+
+impl Asks {
+    /// Sends an ask on its way; its answer comes into `mailbox` for `token` and `serial`.
+    pub(crate) fn post(
+        self: &Arc<Self>,
+        ask: Ask,
+        until: Nanos,
+        (mailbox, token, serial): (&Arc<Mailbox>, u64, u64),
+    ) -> Result<Ticket, Overflow> {
+        let room = Room::of(&ask).ok_or(Overflow)?;
+        let mut state = self.state();
+        state.last += 1;
+        let number = state.last;
+        state.waiting.push_back(Waiting {
+            asked: Asked { number, ask, until },
+            sender: Sender {
+                mailbox: mailbox.clone(),
+                token,
+                serial,
+                gone: false,
+                _room: room,
+            },
+        });
+        let wake = state.wake_due();
+        drop(state);
+        if let Some(wake) = wake {
+            wake();
+        }
+        Ok(Ticket {
+            asks: self.clone(),
+            number,
+        })
+    }
+
+    /// Becomes the server, in the place of any other. `wake` is called, from any thread, when there is
+    /// something to take: once, until it is taken.
+    pub fn serve(self: &Arc<Self>, wake: impl Fn() + Send + Sync + 'static) -> Service {
+        let mut state = self.state();
+        let lost = state.forget_taken();
+        state.servers += 1;
+        let server = state.servers;
+        state.server = Some((server, Arc::new(wake)));
+        state.told = false;
+        let wake = state.wake_due();
+        drop(state);
+        deliver(lost);
+        if let Some(wake) = wake {
+            wake();
+        }
+        Service {
+            asks: self.clone(),
+            server,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // What is behind this lock is never half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn serves(&self, server: u64) -> bool {
+        self.server.as_ref().is_some_and(|(s, _)| *s == server)
+    }
+
+    /// The server, if something waits of which it does not know.
+    fn wake_due(&mut self) -> Option<Wake> {
+        if self.told || self.waiting.is_empty() {
+            return None;
+        }
+        let (_, wake) = self.server.as_ref()?;
+        self.told = true;
+        Some(wake.clone())
+    }
+
+    /// What the server has taken will not be answered by it.
+    fn forget_taken(&mut self) -> Vec<(Sender, Brought)> {
+        let all = std::mem::take(&mut self.taken);
+        all.into_values().map(|s| (s, Brought::Failed)).collect()
+    }
+}
+
+/// A server's hold on its asks. Dropping it leaves: what was taken and not answered fails.
+pub struct Service {
+    asks: Arc<Asks>,
+    server: u64,
+}
+
+impl Service {
+    /// Takes what waits, at most [`BATCH`]; if there is more, the server is woken again.
+    pub fn take(&self) -> Vec<Asked> {
+        let mut state = self.asks.state();
+        if !state.serves(self.server) {
+            return Vec::new();
+        }
+        let n = state.waiting.len().min(BATCH);
+        let batch: Vec<Waiting> = state.waiting.drain(..n).collect();
+        let asked = batch.into_iter().map(|w| {
+            state.taken.insert(w.asked.number, w.sender);
+            w.asked
+        });
+        let asked = asked.collect();
+        state.told = false;
+        let wake = state.wake_due();
+        drop(state);
+        if let Some(wake) = wake {
+            wake();
+        }
+        asked
+    }
+
+    /// Answers asks by their numbers. A number that is not open is passed over.
+    pub fn answer(&self, answers: impl IntoIterator<Item = (u64, Brought)>) {
+        let mut state = self.asks.state();
+        if !state.serves(self.server) {
+            return;
+        }
+        let answers = answers.into_iter();
+        let found = answers.filter_map(|(n, brought)| Some((state.taken.remove(&n)?, brought)));
+        let found = found.collect();
+        drop(state);
+        deliver(found);
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let mut state = self.asks.state();
+        if !state.serves(self.server) {
+            return;
+        }
+        let server = state.server.take();
+        let lost = state.forget_taken();
+        drop(state);
+        drop(server);
+        deliver(lost);
+    }
+}
+
+/// One message for each shard.
+fn deliver(mut answers: Vec<(Sender, Brought)>) {
+    answers.retain(|(sender, _)| !sender.gone);
+    while let Some((first, _)) = answers.first() {
+        let mailbox = first.mailbox.clone();
+        let (own, others): (Vec<_>, Vec<_>) = answers
+            .into_iter()
+            .partition(|(s, _)| Arc::ptr_eq(&s.mailbox, &mailbox));
+        let own = own.into_iter().map(|(s, brought)| Answered {
+            token: s.token,
+            serial: s.serial,
+            brought,
+        });
+        mailbox.post(Mail::Answers(own.collect()));
+        answers = others;
+    }
+}
+
+/// A place among the asks of the process, given back when it is dropped.
+struct Room(usize);
+
+impl Room {
+    fn of(ask: &Ask) -> Option<Self> {
+        let bytes = match ask {
+            Ask::Plugin(call) => call.told.len() + call.body.as_ref().map_or(0, Vec::len),
+            _ => 0,
+        };
+        // Taken first, then looked at: two that race for the last place cannot both have it.
+        let room = Self(bytes);
+        let number = ASKS.fetch_add(1, Relaxed);
+        let before = BYTES.fetch_add(bytes, Relaxed);
+        (number < MOST && before + bytes <= MOST_BYTES).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        ASKS.fetch_sub(1, Relaxed);
+        BYTES.fetch_sub(self.0, Relaxed);
+    }
+}
+
+static ASKS: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks of the process that are on their way at a time.
+pub const MOST: usize = 1024;
+/// What these carry, in bytes.
+pub const MOST_BYTES: usize = 64 << 20;
+/// Asks that a server takes at a time.
+pub const BATCH: usize = 256;
+
+#[cfg(test)]
+#[path = "asks_tests.rs"]
+mod tests;
