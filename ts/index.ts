@@ -49,6 +49,7 @@ export type { Code, Fault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';
 export type { Config } from './generated/config.js';
+export type { Injected, InjectRequest } from './inject.js';
 export type {
   Plugin,
   PluginChanges,
@@ -59,7 +60,6 @@ export type {
 } from './plugin/plugin.js';
 export { definePlugin } from './plugin/plugin.js';
 export type { Gateway };
-export type { Injected, InjectRequest } from './inject.js';
 
 /** A file to read the config from: YAML, JSON or a module, by its ending. */
 export interface ConfigFile {

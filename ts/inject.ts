@@ -250,7 +250,8 @@ function headOf({ method, url, headers = {} }: InjectRequest, body: Uint8Array |
 
 function addressOf(text: string): Uint8Array {
   const bytes = addressBytes(text);
-  if (bytes === undefined) throw new GateError('usage', `client is ${JSON.stringify(text)}`, 'write an IP address');
+  if (bytes === undefined)
+    throw new GateError('usage', `client is ${JSON.stringify(text)}`, 'write an IP address');
   return bytes;
 }
 

@@ -150,6 +150,12 @@ impl Reactor {
         self.inner.with(0, |n| n.answer(key, bytes, last) as u32)
     }
 
+    /// The caller has begun to answer a request that was said to be `PLAIN`: no deadline is kept any more.
+    #[napi(catch_unwind)]
+    pub fn begun(&self, key: u32) {
+        self.inner.with((), |n| n.begun(key));
+    }
+
     /// Sends a request on to an upstream instead of answering it. False if it is too late. Throws `unknown_upstream`.
     #[napi(catch_unwind)]
     pub fn forward(&self, key: u32, upstream: String) -> Result<bool> {

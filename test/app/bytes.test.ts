@@ -62,6 +62,7 @@ const SENT: Record<keyof typeof BYTES, string> = {
   foldedField: 'GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n',
   spaceBeforeColon: 'GET / HTTP/1.1\r\nHost: a\r\nX : a\r\n\r\n',
   controlCharacter: 'GET / HTTP/1.1\r\nHost: a\r\nX: a\x01b\r\n\r\n',
+  underscore: 'GET / HTTP/1.1\r\nHost: a\r\nX_A: a\r\n\r\n',
   manyFields: `GET / HTTP/1.1\r\nHost: a\r\n${'X: a\r\n'.repeat(110)}\r\n`,
   unknownMethod: 'FOO / HTTP/1.1\r\nHost: a\r\n\r\n',
   lowerCaseMethod: 'get / HTTP/1.1\r\nHost: a\r\n\r\n',

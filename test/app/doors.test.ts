@@ -36,7 +36,7 @@ export default async (request, ctx) => {
     case '/throws': throw new Error('the secret inside');
     case '/big': return 'x'.repeat(300_000);
     case '/cookies': return { headers: { 'set-cookie': ['a=1', 'b=2'] }, body: 'c' };
-    case '/latin': return { headers: { 'x-l': '\\u00e9' }, body: request.header('x-l') ?? '' };
+    case '/latin': return { headers: { 'x-l': 'c\\u00e9d' }, body: request.header('x-l') ?? '' };
     default: return \`app \${request.path}\`;
   }
 };`;
@@ -66,7 +66,14 @@ const CASES: readonly Case[] = [
     status: 200,
     answer: '100000',
   },
-  { name: 'a body nobody reads', method: 'POST', path: '/a', body: 'x'.repeat(30_000), status: 200, answer: 'app /a' },
+  {
+    name: 'a body nobody reads',
+    method: 'POST',
+    path: '/a',
+    body: 'x'.repeat(30_000),
+    status: 200,
+    answer: 'app /a',
+  },
   { name: 'a reply filter', path: '/filter/respond', status: 418, answer: 'tea' },
   {
     name: 'response headers, an app',
@@ -75,10 +82,36 @@ const CASES: readonly Case[] = [
     answer: 'app /filter/headers',
     fields: { 'x-set': '1' },
   },
-  { name: 'response headers, a stream', path: '/filter/rewrite/stream', status: 200, answer: 'ab', fields: { 'x-set': '1' } },
-  { name: 'a rewritten path', path: '/filter/rewrite/b', status: 200, answer: 'app /b', fields: { 'x-set': '1' } },
-  { name: 'HEAD through filters', method: 'HEAD', path: '/filter/headers', status: 200, answer: '', fields: { 'content-length': '19', 'x-set': '1' } },
-  { name: 'a body limit', method: 'POST', path: '/filter/limit', body: '12345678901', status: 413, answer: /body_too_large/ },
+  {
+    name: 'response headers, a stream',
+    path: '/filter/rewrite/stream',
+    status: 200,
+    answer: 'ab',
+    fields: { 'x-set': '1' },
+  },
+  {
+    name: 'a rewritten path',
+    path: '/filter/rewrite/b',
+    status: 200,
+    answer: 'app /b',
+    fields: { 'x-set': '1' },
+  },
+  {
+    name: 'HEAD through filters',
+    method: 'HEAD',
+    path: '/filter/headers',
+    status: 200,
+    answer: '',
+    fields: { 'content-length': '19', 'x-set': '1' },
+  },
+  {
+    name: 'a body limit',
+    method: 'POST',
+    path: '/filter/limit',
+    body: '12345678901',
+    status: 413,
+    answer: /body_too_large/,
+  },
   {
     name: 'a body limit, chunked',
     method: 'POST',
@@ -88,11 +121,32 @@ const CASES: readonly Case[] = [
     status: 413,
     answer: /body_too_large/,
   },
-  { name: 'a body within its limit', method: 'POST', path: '/filter/limit', body: '1234567890', status: 200, answer: 'app /filter/limit' },
+  {
+    name: 'a body within its limit',
+    method: 'POST',
+    path: '/filter/limit',
+    body: '1234567890',
+    status: 200,
+    answer: 'app /filter/limit',
+  },
   { name: 'a rate limit', path: '/filter/rate', status: 429, answer: /rate_limited/ },
   { name: 'an upstream', path: '/up/x?y', status: 200, answer: 'up GET /up/x?y ', fields: { 'x-up': '1' } },
-  { name: 'an upstream, HEAD', method: 'HEAD', path: '/up/x', status: 200, answer: '', fields: { 'x-up': '1' } },
-  { name: 'an upstream, a body', method: 'POST', path: '/up/x', body: 'abc', status: 200, answer: 'up POST /up/x abc' },
+  {
+    name: 'an upstream, HEAD',
+    method: 'HEAD',
+    path: '/up/x',
+    status: 200,
+    answer: '',
+    fields: { 'x-up': '1' },
+  },
+  {
+    name: 'an upstream, a body',
+    method: 'POST',
+    path: '/up/x',
+    body: 'abc',
+    status: 200,
+    answer: 'up POST /up/x abc',
+  },
   {
     name: 'an upstream, a large chunked body',
     method: 'POST',
@@ -107,20 +161,54 @@ const CASES: readonly Case[] = [
   { name: 'an upstream, large', path: '/up/large', status: 200, answer: /^y{400000}$/ },
   { name: 'an upstream that is not there', path: '/gone/x', status: 503, answer: /"upstream_refused"/ },
   { name: 'an upstream that breaks off at once', path: '/up/reset', status: 502, answer: /"upstream_reset"/ },
-  { name: 'a repeated field', path: '/cookies', status: 200, answer: 'c', fields: { 'set-cookie': 'a=1|b=2' } },
-  { name: 'bytes above 127', path: '/latin', headers: { 'x-l': '\u00e9' }, status: 200, answer: 'é', fields: { 'x-l': '\u00e9' } },
-  { name: 'two lengths', path: '/a', headers: { 'content-length': '1', 'Content-Length': '2' }, status: 400, answer: /./ },
-  { name: 'an underscore twin', path: '/a', headers: { x_forwarded_for: '6.6.6.6' }, status: 400, answer: /./ },
+  {
+    name: 'a repeated field',
+    path: '/cookies',
+    status: 200,
+    answer: 'c',
+    fields: { 'set-cookie': 'a=1|b=2' },
+  },
+  {
+    name: 'bytes above 127',
+    path: '/latin',
+    headers: { 'x-l': 'a\u00e9b' },
+    status: 200,
+    answer: 'aéb',
+    fields: { 'x-l': 'c\u00e9d' },
+  },
+  {
+    name: 'two lengths',
+    path: '/a',
+    headers: { 'content-length': '1', 'Content-Length': '2' },
+    status: 400,
+    answer: /./,
+  },
+  {
+    name: 'an underscore twin',
+    path: '/a',
+    headers: { x_forwarded_for: '6.6.6.6' },
+    status: 400,
+    answer: /./,
+  },
   { name: 'a path above the root', path: '/%2e%2e/a', status: 400, answer: /./ },
   { name: 'an escaped slash', path: '/a%2fb', status: 400, answer: /escaped_slash/ },
   { name: 'a long target', path: `/${'a'.repeat(9000)}`, status: 414, answer: /./ },
   { name: 'TRACE', method: 'TRACE', path: '/a', status: 405, answer: /method_refused/ },
   { name: 'an unknown method', method: 'BREW', path: '/a', status: 501, answer: /method_unknown/ },
-  { name: 'a coding that is none', path: '/a', method: 'POST', headers: { 'transfer-encoding': 'xchunked' }, status: 400, answer: /./ },
+  {
+    name: 'a coding that is none',
+    path: '/a',
+    method: 'POST',
+    headers: { 'transfer-encoding': 'xchunked' },
+    status: 400,
+    answer: /./,
+  },
 ];
 
 /** What the app's own door does not do as the edge does, by the case's name. */
-const DIFFERENT: Record<string, Partial<Case>> = {};
+const DIFFERENT: Record<string, Partial<Case>> = {
+  'an underscore twin': { status: 0 }, // closed after 10 s without a word
+};
 
 interface Answer {
   status: number;
@@ -130,7 +218,9 @@ interface Answer {
 
 type Door = (one: Case) => Promise<Answer>;
 
-async function stand(t: TestContext): Promise<{ gateway: Gateway; doors: Record<'edge' | 'app' | 'inject', Door>; port(name: string): number }> {
+async function stand(
+  t: TestContext,
+): Promise<{ gateway: Gateway; doors: Record<'edge' | 'app' | 'inject', Door>; port(name: string): number }> {
   const path = await folder(t, { 'app.ts': MODULE });
   const up = await origin(t, (seen, response) => {
     const { url: at = '', method, body } = seen;
@@ -157,12 +247,34 @@ async function stand(t: TestContext): Promise<{ gateway: Gateway; doors: Record<
         { name: 'gone', endpoints: ['127.0.0.1:1'] },
       ],
       routes: [
-        { name: 'respond', match: { path: '/filter/respond' }, filters: [{ use: 'respond', status: 418, body: 'tea' }] },
+        {
+          name: 'respond',
+          match: { path: '/filter/respond' },
+          filters: [{ use: 'respond', status: 418, body: 'tea' }],
+        },
         { name: 'headers', match: { path: '/filter/headers' }, filters: [set], to },
-        { name: 'rewrite', match: { path: '/filter/rewrite/{rest}' }, filters: [set, { use: 'rewrite', path: '/{rest}' }], to },
-        { name: 'length', match: { path: '/filter/limit/length' }, filters: [{ use: 'body_limit', max: '10B' }, { use: 'rewrite', path: '/length' }], to },
+        {
+          name: 'rewrite',
+          match: { path: '/filter/rewrite/{rest}' },
+          filters: [set, { use: 'rewrite', path: '/{rest}' }],
+          to,
+        },
+        {
+          name: 'length',
+          match: { path: '/filter/limit/length' },
+          filters: [
+            { use: 'body_limit', max: '10B' },
+            { use: 'rewrite', path: '/length' },
+          ],
+          to,
+        },
         { name: 'limit', match: { path: '/filter/limit' }, filters: [{ use: 'body_limit', max: '10B' }], to },
-        { name: 'rate', match: { path: '/filter/rate' }, filters: [{ use: 'rate_limit', rate: '1/h', burst: 1 }], to },
+        {
+          name: 'rate',
+          match: { path: '/filter/rate' },
+          filters: [{ use: 'rate_limit', rate: '1/h', burst: 1 }],
+          to,
+        },
         { name: 'up', match: { path: '/up/*' }, to: 'up' },
         { name: 'gone', match: { path: '/gone/*' }, to: 'gone' },
         { name: 'app', to },
@@ -172,7 +284,13 @@ async function stand(t: TestContext): Promise<{ gateway: Gateway; doors: Record<
   );
   t.after(() => running.close(0));
   const port = (name: string): number =>
-    Number(running.addresses().find((one) => one.name === name)?.address.split(':').at(-1));
+    Number(
+      running
+        .addresses()
+        .find((one) => one.name === name)
+        ?.address.split(':')
+        .at(-1),
+    );
   // The rate limit's one request.
   await running.inject({ url: '/filter/rate', client: '127.0.0.1' });
   return {
@@ -192,19 +310,27 @@ async function wire(t: TestContext, port: number, one: Case): Promise<Answer> {
   for (const [name, value] of Object.entries(one.headers ?? {})) lines.push(`${name}: ${value}`);
   const body = Buffer.from(one.body ?? '', 'utf8');
   const isChunked = one.headers?.['transfer-encoding'] === 'chunked';
-  const isFramed = isChunked || Object.keys(one.headers ?? {}).some((name) => /^(content-length|transfer-encoding)$/i.test(name));
+  const isFramed =
+    isChunked ||
+    Object.keys(one.headers ?? {}).some((name) => /^(content-length|transfer-encoding)$/i.test(name));
   if (one.body !== undefined && !isFramed) lines.push(`content-length: ${body.length}`);
   const client = await raw(t, port);
   await client.send(`${lines.join('\r\n')}\r\n\r\n`);
   if (isChunked) await client.send(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n\r\n`);
   else await client.send(body);
-  return parse(await client.waitForClose(), one.method === 'HEAD');
+  if (one.status !== 0) return parse(await client.waitForClose(), one.method === 'HEAD');
+  // Silence is seen by another request that came later and has its answer.
+  await wire(t, port, { name: 'another', path: '/a', status: 200 });
+  return { status: client.received.length, body: client.received, field: () => undefined };
 }
 
 function parse(text: string, isHead: boolean): Answer {
   const end = text.indexOf('\r\n\r\n');
   const [first = '', ...lines] = text.slice(0, end).split('\r\n');
-  const fields = lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]);
+  const fields = lines.map((line) => [
+    line.slice(0, line.indexOf(':')).toLowerCase(),
+    line.slice(line.indexOf(':') + 1).trim(),
+  ]);
   const field = (name: string): string | undefined => {
     const found = fields.filter(([key]) => key === name).map(([, value]) => value);
     return found.length === 0 ? undefined : found.join('|');
@@ -246,6 +372,7 @@ test('one table through the edge, the door of the app, and inject', async (t) =>
       await t.test(`${door}: ${one.name}`, async () => {
         const answer = await through(one);
         assert.equal(answer.status, one.status, answer.body.slice(0, 300));
+        if (one.status === 0) return;
         if (typeof one.answer === 'string') assert.equal(answer.body, one.answer);
         else if (one.answer !== undefined && one.method !== 'HEAD') assert.match(answer.body, one.answer);
         for (const [name, value] of Object.entries(one.fields ?? {})) {

@@ -25,6 +25,7 @@ export const BYTES = {
   foldedField: { what: 'a field on two lines', uws: 'silent', node: 400 },
   spaceBeforeColon: { what: 'a space between name and colon', uws: 'silent', node: 400 },
   controlCharacter: { what: 'a control character in a value', uws: 'silent', node: 400 },
+  underscore: { what: 'an underscore in the name of a field', uws: 'silent', node: 200 },
   manyFields: { what: 'more than 100 fields', uws: 'silent', node: 431 },
   unknownMethod: { what: 'a method nobody registered', uws: 200, node: 400 },
   lowerCaseMethod: { what: 'get in lower case', uws: 200, node: 400 },

@@ -237,6 +237,7 @@ export class DirectExchange implements Inner, Listener {
     if (this.#isPlain) {
       this.#x.begin(status, headers);
       this.#status = status;
+      this.#reactor.native.begun(this.key);
     } else {
       this.#begin(status, headers, undefined);
     }
@@ -299,7 +300,8 @@ export class DirectExchange implements Inner, Listener {
 
   #begin(status: number, headers: Fields, length: number | undefined): void {
     const out = outOf(this.method, status, headers, false);
-    const size = out.hasBody ? (length ?? out.length) : out.length;
+    const isBare = status === 204 || status === 304;
+    const size = out.hasBody ? (length ?? out.length) : isBare ? undefined : (out.length ?? length);
     let text = `HTTP/1.1 ${statusLine(status)}\r\n`;
     for (let i = 0; i < out.fields.length; i += 2) text += `${out.fields[i]}: ${out.fields[i + 1]}\r\n`;
     if (size !== undefined) text += `content-length: ${size}\r\n`;

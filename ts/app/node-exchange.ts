@@ -1,7 +1,16 @@
 /** node-exchange: one request of `node:http`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { addressBytes } from './address.js';
-import { bytesOfHead, fieldOf, fieldsOfBlock, type Head, hasBody, internal, type Out, outOf } from './head.js';
+import {
+  bytesOfHead,
+  fieldOf,
+  fieldsOfBlock,
+  type Head,
+  hasBody,
+  internal,
+  type Out,
+  outOf,
+} from './head.js';
 import {
   type Answer,
   type Block,

@@ -7,7 +7,13 @@
 import { counter } from '#bindings';
 import { GateError } from '../errors.js';
 import { Gone } from './gone.js';
-import { type AppContext, type AppHandler, Forwarded, type ReplyLike, type SharedCounter } from './handler.js';
+import {
+  type AppContext,
+  type AppHandler,
+  Forwarded,
+  type ReplyLike,
+  type SharedCounter,
+} from './handler.js';
 import { Cut, send, sendWhole } from './reply.js';
 import { AppRequest, BodyError } from './request.js';
 import { publish } from './runtime.js';

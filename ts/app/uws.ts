@@ -9,14 +9,7 @@
  */
 import { createServer } from 'node:net';
 import { guardThread } from './guard.js';
-import {
-  asksForSocket,
-  fieldOf,
-  type Head,
-  handshakeFault,
-  headFault,
-  internal,
-} from './head.js';
+import { asksForSocket, fieldOf, type Head, handshakeFault, headFault, internal } from './head.js';
 import {
   type AppServer,
   type Chunk,
@@ -217,13 +210,7 @@ class Server<C> implements AppServer, Owner {
     });
   }
 
-  #upgrade(
-    options: SocketOptions<C>,
-    res: UwsResponse,
-    req: UwsRequest,
-    head: Head,
-    context: unknown,
-  ): void {
+  #upgrade(options: SocketOptions<C>, res: UwsResponse, req: UwsRequest, head: Head, context: unknown): void {
     const x = new UwsExchange(this, res, req);
     const { door } = this.#options;
     const fault = handshakeFault(head);

@@ -14,8 +14,8 @@ import { startRuntime } from './runtime.js';
 import { type Place, serve } from './serve.js';
 import { openServer } from './server.js';
 import { type AppServer, LINGER_MS } from './server-types.js';
-import { type Home, socketOptions } from './websocket.js';
 import { placeOf } from './source.js';
+import { type Home, socketOptions } from './websocket.js';
 
 /** What a worker is started with. */
 export interface WorkerStart {

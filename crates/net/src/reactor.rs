@@ -139,6 +139,11 @@ impl Reactor {
         self.at(key, 0, |shard, i| shard.answer(i, bytes, last))
     }
 
+    /// The owner has begun to answer a plain request: its deadline is met.
+    pub fn begun(&mut self, key: u32) {
+        self.at(key, (), |shard, i| shard.wheel.clear(i));
+    }
+
     /// The owner has answered a plain request.
     pub fn answered(&mut self, key: u32, how: Answered) {
         self.at(key, (), |shard, i| shard.answered(i, how));
