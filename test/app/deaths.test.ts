@@ -51,6 +51,17 @@ export default (request) => {
 };
 `;
 
+/** The status of an answer on a connection of its own; 0 if none came. */
+function askOnce(port: number): Promise<number> {
+  return new Promise((resolve) => {
+    const outgoing = httpGet({ host: '127.0.0.1', port, path: '/app/x', agent: false }, (answer) => {
+      answer.resume();
+      answer.on('close', () => resolve(answer.statusCode ?? 0));
+    });
+    outgoing.on('error', () => resolve(0));
+  });
+}
+
 test(`${6 * EACH} deaths of workers harm nobody else`, async (t) => {
   const upstream = await origin(t, (_, response) => void response.end('edge'));
   const config = {
@@ -59,7 +70,10 @@ test(`${6 * EACH} deaths of workers harm nobody else`, async (t) => {
     apps: [
       { name: 'site', module: './app.ts', stuck_timeout: '1s', memory: '48MiB', drain_timeout: '100ms' },
     ],
-    listeners: [{ name: 'web', bind: '127.0.0.1:0' }],
+    listeners: [
+      { name: 'web', bind: '127.0.0.1:0' },
+      { name: 'int', bind: '127.0.0.1:0', door: 'app', app: 'site' },
+    ],
     upstreams: [{ name: 'up', endpoints: [upstream.address] }],
     routes: [
       { name: 'app', match: { path: '/app/*' }, to: { app: 'site' } },
@@ -71,6 +85,7 @@ test(`${6 * EACH} deaths of workers harm nobody else`, async (t) => {
   const address = String((await running.logged('listening')).address);
   const admin = String((await running.logged('admin listening')).address);
   const [host = '', port = ''] = address.split(':');
+  const door = Number(/"listener":"int","address":"127\.0\.0\.1:(\d+)"/.exec(running.stderr)?.[1]);
   const pid = running.child.pid ?? 0;
   const descriptors = (): number => readdirSync(`/proc/${pid}/fd`).length;
   const resident = (): number =>
@@ -113,6 +128,13 @@ test(`${6 * EACH} deaths of workers harm nobody else`, async (t) => {
       if (status !== 200 && !(status >= 502 && status <= 504)) odd.push(status);
     }
   });
+  // At the app's own door connections die with their worker: nothing but an answer or an end may come of it.
+  const atDoor = Array.from({ length: 3 }, async () => {
+    while (!stop) {
+      const status = await askOnce(door);
+      if (![0, 200, 503].includes(status)) odd.push(status);
+    }
+  });
   const answers = async (): Promise<boolean> => (await ask('/app/x'))[0] === 200;
   await until(answers, 'the app answers');
 
@@ -143,8 +165,8 @@ test(`${6 * EACH} deaths of workers harm nobody else`, async (t) => {
   for (let round = 0; round < EACH; round++) {
     for (const [kind, die] of Object.entries(kill)) {
       const held: Socket[] = [];
-      for (let n = 0; n < 3; n++) {
-        const socket = connect(Number(port), host);
+      for (const at of [port, port, port, door, door, door].map(Number)) {
+        const socket = connect(at, host);
         socket.on('error', () => {});
         socket.write('GET /app/held HTTP/1.1\r\nHost: a\r\n\r\n');
         held.push(socket);
@@ -161,7 +183,7 @@ test(`${6 * EACH} deaths of workers harm nobody else`, async (t) => {
   const told = (pattern: RegExp): number => running.stderr.match(new RegExp(pattern, 'g'))?.length ?? 0;
   await until(() => told(KINDS.terminate) >= EACH, 'the last worker that stood still is ended');
   stop = true;
-  await Promise.all([...load, ...crowd]);
+  await Promise.all([...load, ...crowd, ...atDoor]);
   for (const [kind, pattern] of Object.entries(KINDS)) assert.equal(told(pattern), EACH, kind);
   assert.deepEqual(odd, [], 'what others at the app saw');
   t.diagnostic(

@@ -54,6 +54,13 @@ export class UwsExchange implements DoorExchange {
     this.#req = req;
     this.#method = method;
     owner.inFlight += 1;
+    // Before anything of the user's runs: a thread that is ended within its handler has it attached.
+    res.onAborted(() => {
+      if (this.#isOver) return;
+      this.aborted = true;
+      this.#finish();
+      this.guard(this.#onAbort);
+    });
   }
 
   /** The library's handler returns: what was not answered goes on without its request. */
@@ -64,12 +71,6 @@ export class UwsExchange implements DoorExchange {
       this.#method ??= req.getCaseSensitiveMethod();
       if (isAtDoor) this.#isRead ||= !this.hasBody;
       else this.#isRead = !hasBody(this.#seen().fields);
-      this.#res.onAborted(() => {
-        if (this.#isOver) return;
-        this.aborted = true;
-        this.#finish();
-        this.guard(this.#onAbort);
-      });
       if (!this.#isRead) this.#res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
     }
     this.#req = undefined;
