@@ -1,6 +1,5 @@
 //! A gateway: its shards, and what is asked of it from outside their threads.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -10,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gateway_core::config::{Config, Door, Fault, Workers};
+use gateway_core::config::{Config, Door, Workers};
 use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
 use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 
 use crate::asks::Asks;
+use crate::bind::{bind, Bound, Place};
 use crate::listener::Binding;
 use crate::log::{Files, Lines};
 use crate::mailbox::{Mail, Mailbox};
@@ -22,6 +22,8 @@ use crate::poll;
 use crate::prepared::{Modules, Prepared};
 use crate::reactor::Reactor;
 use crate::shard::Shard;
+
+mod error;
 
 /// A running gateway. Dropping it ends it at once; [`Gateway::drain`] ends it in good order.
 pub struct Gateway {
@@ -58,75 +60,7 @@ struct State {
     draining: bool,
 }
 
-/// Why a gateway did not start, or a config was not published. What ran before still runs.
-#[derive(Debug)]
-pub enum StartError {
-    /// A listener's address cannot be had.
-    Bind {
-        /// The listener.
-        listener: String,
-        /// What it should be bound to.
-        address: SocketAddr,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// The access log cannot be written.
-    Log(io::Error),
-    /// The config has faults that show only when its filters are built.
-    Config(Vec<Fault>),
-    /// The system gave no descriptor or thread.
-    System(io::Error),
-    /// The gateway is closing.
-    Closing,
-}
-
-impl StartError {
-    /// A word for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Bind { .. } => "bind_failed",
-            Self::Log(_) => "access_log_failed",
-            Self::Config(_) => "config_invalid",
-            Self::System(_) => "system",
-            Self::Closing => "closing",
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bind {
-                listener,
-                address,
-                source,
-            } => {
-                let fix = match source.kind() {
-                    io::ErrorKind::AddrInUse => "another program listens there: stop it, or bind another port",
-                    io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: bind a higher one, or grant CAP_NET_BIND_SERVICE",
-                    io::ErrorKind::AddrNotAvailable => "no interface of this machine has this address",
-                    _ => "check the address",
-                };
-                write!(
-                    f,
-                    "listener \"{listener}\" cannot listen on {address}: {source} ({fix})"
-                )
-            }
-            Self::Log(e) => write!(
-                f,
-                "the access log cannot be written: {e} (check access_log.to)"
-            ),
-            Self::Config(faults) => write!(f, "the config has {} fault(s)", faults.len()),
-            Self::System(e) => write!(
-                f,
-                "the system refused a descriptor or a thread: {e} (raise the limits)"
-            ),
-            Self::Closing => f.write_str("the gateway is closing"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
+pub use error::StartError;
 
 impl Gateway {
     /// Binds the listeners and starts the shards.
@@ -513,79 +447,6 @@ fn spawn(
 
 fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Bound {
-    addresses: Vec<Place>,
-    /// New sockets, for each shard.
-    bindings: Vec<Vec<Binding>>,
-    /// New sockets that only hold a port.
-    reserved: Vec<(String, OwnedFd)>,
-}
-
-/// Where a listener is.
-struct Place {
-    name: String,
-    wish: SocketAddr,
-    at: SocketAddr,
-    door: Door,
-}
-
-/// Sockets for the listeners that are new or moved, one each for every shard. `had` lists those that
-/// stand.
-fn bind(config: &Config, had: &[Place], shards: usize) -> Result<Bound, StartError> {
-    let mut addresses = Vec::new();
-    let mut bindings: Vec<Vec<Binding>> = (0..shards).map(|_| Vec::new()).collect();
-    let mut reserved = Vec::new();
-    for l in &config.listeners {
-        let wish = l.bind.address();
-        let name = l.name.as_str().to_owned();
-        let door = l.door;
-        let place = |at| Place {
-            name: name.clone(),
-            wish,
-            at,
-            door,
-        };
-        let same = |p: &&Place| p.name == name && p.wish == wish;
-        let stood = had.iter().find(same);
-        if let Some(p) = stood.filter(|p| p.door == door) {
-            addresses.push(place(p.at));
-            continue;
-        }
-        let failed = |source| StartError::Bind {
-            listener: name.clone(),
-            address: wish,
-            source,
-        };
-        // Our own listeners share their port; another program's must not be joined unawares.
-        let ours = had.iter().any(|p| p.at == wish);
-        if !ours && poll::taken(wish) {
-            return Err(failed(io::Error::from(io::ErrorKind::AddrInUse)));
-        }
-        if l.door == Door::App {
-            let fd = poll::reserve(stood.map_or(wish, |p| p.at)).map_err(failed)?;
-            let at = poll::local_address(&fd).map_err(failed)?;
-            reserved.push((name.clone(), fd));
-            addresses.push(place(at));
-            continue;
-        }
-        let mut at = stood.map_or(wish, |p| p.at);
-        for bindings in &mut bindings {
-            let fd = poll::listen(at, l.backlog.get() as i32).map_err(failed)?;
-            at = poll::local_address(&fd).map_err(failed)?;
-            bindings.push(Binding {
-                name: name.clone(),
-                fd,
-            });
-        }
-        addresses.push(place(at));
-    }
-    Ok(Bound {
-        addresses,
-        bindings,
-        reserved,
-    })
 }
 
 fn prepare(files: &Files, snapshot: &Snapshot) -> Result<(), StartError> {

@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 pub mod asks;
+mod bind;
 mod buf;
 mod chunks;
 mod conns;
