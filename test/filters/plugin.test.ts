@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { Session } from 'node:inspector';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
@@ -283,35 +282,13 @@ test('a thread that dies, in any way, takes its own calls along and nothing else
 });
 
 test('the thread that takes the calls may die: they wait for the next one', async (t) => {
+  const started = once(process, 'worker') as Promise<[Worker]>;
   const edge = await stand(t, `export default () => ({ reply: { status: 200, body: 'alive' } });`);
   assert.equal(await (await edge.get('/')).text(), 'alive');
-  await evaluateIn('ironsluice-plugins', 'process.exit(7)');
+  const [supervisor] = await started;
+  await supervisor.terminate();
   assert.equal(await (await edge.get('/')).text(), 'alive');
 });
-
-/** Lets a thread of this process run a text. */
-async function evaluateIn(name: string, expression: string): Promise<void> {
-  const session = new Session();
-  session.connect();
-  try {
-    const found = new Promise<string>((resolve) => {
-      session.on('NodeWorker.attachedToWorker', ({ params: { sessionId, workerInfo } }) => {
-        if (workerInfo.title.endsWith(name)) resolve(sessionId);
-      });
-    });
-    const gone = new Promise<void>((resolve) => {
-      session.on('NodeWorker.detachedFromWorker', ({ params: { sessionId } }) => {
-        void found.then((own) => own === sessionId && resolve());
-      });
-    });
-    session.post('NodeWorker.enable', { waitForDebuggerOnStart: false });
-    const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
-    session.post('NodeWorker.sendMessageToWorker', { sessionId: await found, message });
-    await gone;
-  } finally {
-    session.disconnect();
-  }
-}
 
 test('calls beyond what may be on their way fail at once', async (t) => {
   const edge = await stand(t, `export default () => new Promise(() => {});`, { timeout: '1m' });

@@ -29,6 +29,8 @@ export class Pool {
   readonly #watch: NodeJS.Timeout;
   #looked = now();
   readonly #known = new WeakSet<Worker>();
+  /** Threads that are being ended because they are stuck. */
+  readonly #endings = new Set<Promise<void>>();
 
   constructor(modules: ReadonlyMap<string, string>, say: Say) {
     const threads = Math.min(MOST_THREADS, Math.max(LEAST_THREADS, availableParallelism()));
@@ -85,6 +87,7 @@ export class Pool {
   /** Ends all threads, whatever they do. */
   async close(): Promise<void> {
     clearInterval(this.#watch);
+    await Promise.all(this.#endings); // one whose stack is being read is paused, and cannot be ended meanwhile
     await this.#piscina.destroy();
   }
 
@@ -102,7 +105,8 @@ export class Pool {
       const beat = Atomics.load(this.#beats, place);
       if (late || beat === 0n || at - beat < BigInt(STUCK_MS)) continue;
       Atomics.store(this.#beats, place, at + 60_000n); // not looked at again while its stack is read
-      void this.#end(thread, Number(at - beat));
+      const ending = this.#end(thread, Number(at - beat)).finally(() => this.#endings.delete(ending));
+      this.#endings.add(ending);
     }
   }
 

@@ -100,7 +100,7 @@ class Supervisor {
     this.#asks?.close();
     const pools = new Set([this.#pool, this.#next, ...this.#old.map(({ pool }) => pool)]);
     await Promise.all([...pools].map((pool) => pool?.close()));
-    this.#port.close();
+    process.exit(0); // of this thread: whatever is left ends with it
   }
 
   #take(): void {
