@@ -122,6 +122,39 @@ const CASES: readonly Case[] = [
     answer: /body_too_large/,
   },
   {
+    name: 'no body to read',
+    path: '/filter/rewrite/length',
+    status: 200,
+    answer: '0',
+    fields: { 'x-set': '1' },
+  },
+  {
+    name: 'an empty chunked body',
+    method: 'POST',
+    path: '/filter/rewrite/length',
+    headers: { 'transfer-encoding': 'chunked' },
+    body: '',
+    status: 200,
+    answer: '0',
+  },
+  {
+    name: 'a body that passes filters',
+    method: 'POST',
+    path: '/filter/rewrite/echo',
+    body: 'abc',
+    status: 201,
+    answer: 'abc',
+  },
+  {
+    name: 'a body within its limit, chunked',
+    method: 'POST',
+    path: '/filter/limit/length',
+    headers: { 'transfer-encoding': 'chunked' },
+    body: '1234567890',
+    status: 200,
+    answer: '10',
+  },
+  {
     name: 'a body within its limit',
     method: 'POST',
     path: '/filter/limit',
@@ -316,8 +349,9 @@ async function wire(t: TestContext, port: number, one: Case): Promise<Answer> {
   if (one.body !== undefined && !isFramed) lines.push(`content-length: ${body.length}`);
   const client = await raw(t, port);
   await client.send(`${lines.join('\r\n')}\r\n\r\n`);
-  if (isChunked) await client.send(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n\r\n`);
-  else await client.send(body);
+  if (isChunked && body.length > 0)
+    await client.send(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n\r\n`);
+  else await client.send(isChunked ? '0\r\n\r\n' : body);
   if (one.status !== 0) return parse(await client.waitForClose(), one.method === 'HEAD');
   // Silence is seen by another request that came later and has its answer.
   await wire(t, port, { name: 'another', path: '/a', status: 200 });

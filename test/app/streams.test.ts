@@ -22,7 +22,11 @@ const RATE = 32e6;
 const MOST_GROWTH = 64 * 2 ** 20;
 
 /** Ways into an app. */
-const DOORS = [{ door: 'edge', listener: {} }] as const;
+const DOORS = [
+  { door: 'edge', listener: {}, engines: ENGINES },
+  // With Node's own server from Node 22.12 on only.
+  { door: 'app', listener: { door: 'app', app: 'site' }, engines: ['uws'] },
+] as const;
 
 const MODULE = `
 import { setTimeout as later } from 'node:timers/promises';
@@ -126,8 +130,8 @@ function download({ host, port }: Stand, size: number, slow: number): Promise<nu
   });
 }
 
-for (const { door, listener } of DOORS) {
-  for (const engine of ENGINES) {
+for (const { door, listener, engines } of DOORS) {
+  for (const engine of engines) {
     test(`${door}, ${engine}: bodies of hundreds of megabytes, and a slow reader`, async (t) => {
       const place = await stand(t, listener, engine);
       // Code is compiled, buffers are made.

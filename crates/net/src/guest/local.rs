@@ -7,7 +7,7 @@ use gateway_core::reply::Reply;
 use wire::{Framing, ResponseInfo};
 
 use super::{Answered, Local, HELD};
-use crate::http1::{settings, Next, Reader, Stage, Txn};
+use crate::http1::{settings, Next, Reader, Stage, Txn, Writer};
 use crate::outbox::{said, Event};
 use crate::poll::Moved;
 use crate::shard::{env, Shard};
@@ -41,6 +41,7 @@ impl Shard {
             return Some(self.reply(i, t, &Reply::problem(501, "upgrade_refused", why)));
         }
         t.stage = Stage::Local;
+        t.request.writer = Writer::Plain;
         self.wheel.set(i, self.now + settings(t).response);
         let plain = t.run.is_plain() && t.collected.is_empty();
         self.outbox.say(
@@ -51,7 +52,7 @@ impl Shard {
                 said::LOCAL
             },
         );
-        Some(Next::Wait)
+        Some(if plain { Next::Wait } else { Next::Again })
     }
 
     /// The owner answers; what is to be done meanwhile is to hand it the request's body.
@@ -79,7 +80,7 @@ impl Shard {
             }
             let ended = t.request.reader.is_done();
             let deaf = self.conns.guest(i).is_none_or(|g| g.deaf);
-            if !deaf && (!t.up_out.is_empty() || (ended && !t.request.done)) {
+            if !deaf && (!t.up_out.is_empty() || (ended && !t.flags.local_read)) {
                 let mut event = Event {
                     key,
                     said: said::REQUEST,
@@ -88,6 +89,7 @@ impl Shard {
                 if ended {
                     event.said |= said::REQUEST_END;
                     t.request.done = true;
+                    t.flags.local_read = true;
                 }
                 event.body = self.outbox.put(t.up_out.as_slice());
                 t.up_out.clear();

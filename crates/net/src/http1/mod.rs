@@ -18,7 +18,7 @@ mod tunnel;
 mod txn;
 mod upstream;
 
-pub(crate) use body::Reader;
+pub(crate) use body::{Reader, Writer};
 pub(crate) use drive::Next;
 pub(crate) use txn::{Stage, Txn};
 pub(crate) use upstream::settings;

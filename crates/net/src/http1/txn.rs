@@ -93,6 +93,8 @@ pub(crate) struct Flags {
     pub local: bool,
     /// All of it has been handed over.
     pub local_ended: bool,
+    /// The owner has all of the request.
+    pub local_read: bool,
 }
 
 /// Where a request stands.
