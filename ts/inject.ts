@@ -95,6 +95,7 @@ class Collector implements DoorExchange {
   readonly query = undefined;
   readonly remoteAddress = '';
   aborted = false;
+  hasBody = false;
   readonly #head: Uint8Array;
   readonly #peer: Uint8Array;
   readonly #body: Uint8Array | undefined;
@@ -120,10 +121,6 @@ class Collector implements DoorExchange {
     this.#body = body;
     this.#resolve = resolve;
     this.#reject = reject;
-  }
-
-  get hasBody(): boolean {
-    return this.#body !== undefined;
   }
 
   headBytes(): Uint8Array {

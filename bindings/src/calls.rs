@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{FromNapiValue, Object};
+use napi::bindgen_prelude::{FromNapiValue as _, Object};
 use napi::{sys, Env};
 use net::Answered;
 
@@ -134,11 +134,13 @@ unsafe extern "C" fn begin(env: sys::napi_env, info: sys::napi_callback_info) ->
     unsafe {
         let ([door, peer, head], inner) = arguments::<3>(env, info);
         answer(env, || {
-            let Ok(head) = Text::from_napi_value(env, head) else {
+            let Ok(head) = Text::read(env, head, inner.heads.take()) else {
                 return 0.0;
             };
             let peer = elements::<u8>(env, peer);
-            inner.begin(number(env, door) as u32, peer.as_deref(), &head)
+            let result = inner.begin(number(env, door) as u32, peer.as_deref(), &head);
+            inner.heads.set(head.into_memory());
+            result
         })
     }
 }

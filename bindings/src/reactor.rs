@@ -26,6 +26,8 @@ pub struct Reactor {
 
 pub(crate) struct Inner {
     env: sys::napi_env,
+    /// Memory of heads, one after the other.
+    pub(crate) heads: Cell<Vec<u8>>,
     net: RefCell<Option<net::Reactor>>,
     watch: RefCell<Option<Rc<Watch>>>,
     /// A reference to the function; null once it is given back.
@@ -56,6 +58,7 @@ impl Reactor {
         let fd = reactor.fd();
         let inner = Rc::new(Inner {
             env: env.raw(),
+            heads: Cell::default(),
             net: RefCell::new(Some(reactor)),
             watch: RefCell::default(),
             wake: Cell::new(refer(&env, &wake)?),
@@ -184,7 +187,8 @@ impl Inner {
     /// empty line. Without an address it is begun only if nobody looks at it; see `name`.
     ///
     /// Returns its key, plus 2^32 times: 0 nothing yet, 1 the caller answers and calls `answered`, 2 there is something
-    /// to take, 3 the head is no text: come again with bytes, 4 the listener is gone, 5 come again with the address.
+    /// to take, 3 the head is no text: come again with bytes, 4 the listener is gone, 5 come again with the address; and
+    /// plus 2^35 if a body is awaited.
     pub(crate) fn begin(&self, door: u32, peer: Option<&[u8]>, head: &Text) -> f64 {
         if head.is_unsure() {
             return 3.0 * KEYS;
@@ -203,8 +207,8 @@ impl Inner {
             local,
         };
         let before = reactor.outbox().events.len();
-        let key = match reactor.arrive(arrival) {
-            Arrived::As(key) => key,
+        let (key, body) = match reactor.arrive(arrival) {
+            Arrived::As { key, body } => (key, body),
             Arrived::WhoseIsIt => return 5.0 * KEYS,
             Arrived::NoListener => return 4.0 * KEYS,
         };
@@ -219,7 +223,8 @@ impl Inner {
             _ => code = 2.0,
         }
         self.arm(reactor);
-        f64::from(key) + code * KEYS
+        let body = if body { 8.0 } else { 0.0 };
+        f64::from(key) + (code + body) * KEYS
     }
 
     /// Copies events, eight numbers each (key, what is said, head from and to, body from and to, length low and high),

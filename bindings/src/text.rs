@@ -1,7 +1,7 @@
 //! A message's head between JavaScript and the core: bytes, however they are written there.
 
-use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, TypeName, Uint8Array, ValidateNapiValue};
-use napi::{sys, ValueType};
+use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, Uint8Array};
+use napi::sys;
 
 /// From JavaScript a string, as UTF-8, or bytes as they are; to JavaScript a string of Latin-1.
 pub struct Text {
@@ -18,36 +18,17 @@ impl Text {
         }
     }
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// True for a string with U+FFFD: what stood there was no UTF-8, so the bytes are lost.
-    pub fn is_unsure(&self) -> bool {
-        self.decoded
-            && !self.bytes.is_ascii()
-            && self.bytes.windows(3).any(|w| w == "\u{fffd}".as_bytes())
-    }
-}
-
-impl TypeName for Text {
-    fn type_name() -> &'static str {
-        "string"
-    }
-    fn value_type() -> ValueType {
-        ValueType::String
-    }
-}
-
-impl ValidateNapiValue for Text {
-    unsafe fn validate(_: sys::napi_env, _: sys::napi_value) -> napi::Result<sys::napi_value> {
-        Ok(std::ptr::null_mut())
-    }
-}
-
-impl FromNapiValue for Text {
-    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
-        let mut bytes = Vec::<u8>::with_capacity(ROOM);
+    /// Reads a value into this memory.
+    ///
+    /// # Safety
+    /// The value is of the environment's call under way.
+    pub unsafe fn read(
+        env: sys::napi_env,
+        value: sys::napi_value,
+        mut bytes: Vec<u8>,
+    ) -> napi::Result<Self> {
+        bytes.clear();
+        bytes.reserve(ROOM);
         let mut len = 0;
         // SAFETY: the room is the vector's own, of which one byte is for the zero that ends the text.
         let status = unsafe {
@@ -79,6 +60,22 @@ impl FromNapiValue for Text {
             bytes,
             decoded: true,
         })
+    }
+
+    /// Its memory, for another.
+    pub fn into_memory(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// True for a string with U+FFFD: what stood there was no UTF-8, so the bytes are lost.
+    pub fn is_unsure(&self) -> bool {
+        self.decoded
+            && !self.bytes.is_ascii()
+            && self.bytes.windows(3).any(|w| w == "\u{fffd}".as_bytes())
     }
 }
 

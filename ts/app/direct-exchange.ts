@@ -11,6 +11,7 @@ import type { Chunk, DoorExchange, Fields, Inner } from './server-types.js';
 /** See {@link Inner}. */
 export class DirectExchange implements Inner, Listener {
   key = 0;
+  hasBody = false;
   /** The core knows whose it is. */
   isNamed = false;
   aborted = false;
@@ -24,7 +25,6 @@ export class DirectExchange implements Inner, Listener {
   /** Nothing more is to be done, by the core or the app. */
   #isOver = false;
   #isFed = false;
-  #hasBody: boolean | undefined;
   #isHeld = false;
   #head: Head | undefined;
   #status = 0;
@@ -50,7 +50,6 @@ export class DirectExchange implements Inner, Listener {
     this.#isPlain = isPlain;
     this.#answer(this);
     if (this.#isOver) return;
-    this.#hasBody ??= this.#x.hasBody;
     this.#hearClient();
   }
 
@@ -59,8 +58,7 @@ export class DirectExchange implements Inner, Listener {
     if (this.#isFed || this.#isOver) return;
     this.#isFed = true;
     this.#hearClient();
-    this.#hasBody ??= this.#x.hasBody;
-    if (!this.#hasBody) return;
+    if (!this.hasBody) return;
     this.#x.onBody((chunk, last) => {
       if (this.#isOver) return;
       if (this.#reactor.native.push(this.key, chunk, last) > HELD) {

@@ -47,6 +47,7 @@ export class Door implements ServerDoor {
       peer = x.peerBytes();
       begun = reactor.begin(this.#number, peer, text, inner);
     }
+    x.hasBody = inner.hasBody;
     if (begun === BEGUN.local) {
       this.#asks = false;
       inner.answer(true);

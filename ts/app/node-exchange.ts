@@ -34,6 +34,7 @@ export class NodeExchange implements DoorExchange {
   readonly query: string | undefined;
   readonly remoteAddress: string;
   aborted = false;
+  hasBody = false;
   readonly #owner: Owner;
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
@@ -64,10 +65,6 @@ export class NodeExchange implements DoorExchange {
     outgoing.on('drain', () => {
       if (!this.#isOver) this.guard(this.#onDrain);
     });
-  }
-
-  get hasBody(): boolean {
-    return hasBody(this.#fields);
   }
 
   peerBytes(): Uint8Array {

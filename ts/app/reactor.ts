@@ -34,6 +34,8 @@ export interface Word {
 /** Who hears of a request. */
 export interface Listener {
   key: number;
+  /** Bytes of a body are awaited. */
+  hasBody: boolean;
   hear(word: Word): void;
 }
 
@@ -69,10 +71,12 @@ export class Reactor {
   /** Hands over a request; its key is told before anything is heard of it. */
   begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array, guest: Listener): number {
     const result = this.#calls.begin(door, peer, head);
-    const code = Math.floor(result / KEYS);
+    const word = Math.floor(result / KEYS);
+    const code = word & ~BODY;
     if (code > BEGUN.events) return code;
-    const key = result - code * KEYS;
+    const key = result - word * KEYS;
     guest.key = key;
+    guest.hasBody = (word & BODY) !== 0;
     if (code === BEGUN.local) return code;
     this.#guests[key & PLACE] = guest;
     if (code === BEGUN.events) this.take();
@@ -132,6 +136,7 @@ export class Reactor {
   }
 }
 
+const BODY = 8;
 const WORDS = 8;
 /** As `INDEX_BITS` of `crates/net/src/guest.rs`. */
 const PLACE = 2 ** 21 - 1;

@@ -72,8 +72,8 @@ export interface Block {
 
 /** An exchange whose request the core reads: it knows nothing of the head but the method. */
 export interface DoorExchange extends Exchange {
-  /** False if no body follows; while it arrives only. */
-  readonly hasBody: boolean;
+  /** Whether a body follows; said by the door. */
+  hasBody: boolean;
   /** The peer's address, 4 or 16 bytes; another number for what has none. */
   peerBytes(): Uint8Array;
   /** The head as it was sent, with the empty line; while it arrives only. */

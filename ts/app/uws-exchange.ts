@@ -27,6 +27,7 @@ export interface Owner {
 /** See {@link DoorExchange}. */
 export class UwsExchange implements DoorExchange {
   aborted = false;
+  hasBody = false;
   readonly #owner: Owner;
   readonly #res: UwsResponse;
   /** The library's, as long as it runs the handler. */
@@ -69,7 +70,7 @@ export class UwsExchange implements DoorExchange {
     if (req === undefined) return;
     if (!this.#isOver) {
       this.#method ??= req.getCaseSensitiveMethod();
-      if (isAtDoor) this.#isRead ||= !this.hasBody;
+      if (isAtDoor) this.#isRead = !this.hasBody;
       else this.#isRead = !hasBody(this.#seen().fields);
       if (!this.#isRead) this.#res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
     }
@@ -87,11 +88,6 @@ export class UwsExchange implements DoorExchange {
 
   get query(): string | undefined {
     return this.#seen().query;
-  }
-
-  get hasBody(): boolean {
-    if (this.#req !== undefined) this.#isRead = !follows(this.#req);
-    return !this.#isRead;
   }
 
   peerBytes(): Uint8Array {
@@ -186,7 +182,8 @@ export class UwsExchange implements DoorExchange {
   #endWith(out: Out, body: string | Uint8Array): void {
     this.resume(); // the rest of the request is thrown away
     this.#together(() => {
-      writeFields(this.#res, out.status, out.fields);
+      if (out.block === undefined) writeFields(this.#res, out.status, out.fields);
+      else this.#res.writeStatus(out.block);
       this.#res.end(body, out.close);
     });
     this.#finish();
@@ -324,11 +321,6 @@ export class UwsExchange implements DoorExchange {
 /** A chunk as bytes. */
 export function bytesOf(chunk: Chunk): Uint8Array {
   return typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
-}
-
-/** True if a body follows. */
-function follows(req: UwsRequest): boolean {
-  return (req.getHeader('content-length') || '0') !== '0' || req.getHeader('transfer-encoding') !== '';
 }
 
 /** Copies the head. Values come decoded as UTF-8 and are turned back into the bytes they were. */

@@ -94,14 +94,17 @@ impl Shard {
         let key = self.key(i);
         self.guarded(i, Self::drive);
         let t = self.conns.client(i).and_then(|c| c.txn.as_deref());
-        let chunked = t.is_some_and(|t| t.info.framing == Framing::Chunked);
+        let framing = t.map_or(Framing::None, |t| t.info.framing);
         if let Some(g) = self.conns.guest(i) {
-            g.chunked = chunked;
+            g.chunked = framing == Framing::Chunked;
         }
         if std::mem::take(&mut self.asks_peer) {
             return Arrived::WhoseIsIt;
         }
-        Arrived::As(key)
+        Arrived::As {
+            key,
+            body: !framing.is_empty(),
+        }
     }
 
     /// True if `i`'s address is not known but must be: then nothing was begun, and it is forgotten.
@@ -339,8 +342,13 @@ impl Shard {
 /// What became of an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrived {
-    /// It has this key.
-    As(u32),
+    /// It has this key, and maybe a body to be pushed.
+    As {
+        /// Its name from now on.
+        key: u32,
+        /// Bytes of a body are awaited.
+        body: bool,
+    },
     /// It must be known whose it is: nothing was begun.
     WhoseIsIt,
     /// Its listener is gone.

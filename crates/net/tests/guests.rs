@@ -59,7 +59,7 @@ impl Stand {
 
     fn begin(&mut self, head: &str, local: Local) -> u32 {
         match self.arrive(head, local, true) {
-            Arrived::As(key) => key,
+            Arrived::As { key, .. } => key,
             other => panic!("{other:?}"),
         }
     }
@@ -160,7 +160,7 @@ fn an_owner_that_takes_nothing_holds_the_upstream() {
 fn the_owner_answers_plainly_where_no_filter_looks() {
     let mut s = stand("[]", b"echo");
     // Nobody needs to know whose it is, as long as it stays here.
-    let Arrived::As(key) = s.arrive(GET, Local::One(0), false) else {
+    let Arrived::As { key, .. } = s.arrive(GET, Local::One(0), false) else {
         panic!("nobody looks at the address");
     };
     assert_eq!(s.until(key, said::LOCAL).said, said::LOCAL | said::PLAIN);
