@@ -8,7 +8,7 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { adminHandler, type Reloaded } from './admin-routes.js';
-import { type Choice, choose } from './app/load.js';
+import { type Choice, choose } from './http/load.js';
 import { attach } from './native.js';
 import { type Bind, listen } from './server.js';
 

@@ -8,8 +8,8 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Reloaded } from './admin-routes.js';
 import type { FromWorker, Settings, Start, ToWorker } from './admin-worker.js';
-import { prepareUws } from './app/load.js';
 import { ConfigError, GateError, wrap } from './errors.js';
+import { prepareUws } from './http/load.js';
 import type { Log } from './log.js';
 import type { Bind } from './server.js';
 

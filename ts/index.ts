@@ -37,7 +37,6 @@ export { defineApp, type Forwarded } from './app/handler.js';
 export type { AppRequest } from './app/request.js';
 export { BodyError } from './app/request.js';
 export { publish } from './app/runtime.js';
-export type { Sent } from './app/server-types.js';
 export type {
   AppSocket,
   ContextOf,
@@ -49,6 +48,7 @@ export type { Code, Fault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';
 export type { Config } from './generated/config.js';
+export type { Sent } from './http/server-types.js';
 export type { Injected, InjectRequest } from './inject.js';
 export type {
   Plugin,

@@ -5,14 +5,15 @@
  * Errors: `cut` when the answer broke off, `usage` for what makes no request, `closed`; what a stub throws.
  * Bounds: {@link MAX_BODY} bytes of an answer.
  */
-import { addressBytes } from './app/address.js';
+
 import { Door } from './app/door.js';
 import type { AppHandler } from './app/handler.js';
-import { fieldsOfBlock } from './app/head.js';
 import { Reactor } from './app/reactor.js';
 import { serve } from './app/serve.js';
-import type { Block, Chunk, DoorExchange, Fields } from './app/server-types.js';
 import { GateError } from './errors.js';
+import { addressBytes } from './http/address.js';
+import { fieldsOfBlock } from './http/head.js';
+import type { Block, Chunk, DoorExchange, Fields } from './http/server-types.js';
 
 /** A request to inject. */
 export interface InjectRequest {

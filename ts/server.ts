@@ -3,8 +3,8 @@
  *
  * Bounds: head 32 KiB, body as the handler says, {@link MAX_CONNECTIONS}; timeouts as the engine has them.
  */
-import { isBoundTo, openServer } from './app/server.js';
-import type { Exchange } from './app/server-types.js';
+import { isBoundTo, openServer } from './http/server.js';
+import type { Exchange } from './http/server-types.js';
 
 /** A request that was read up to its body. */
 export interface Request {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { format } from '../../ts/app/events.js';
-import type { Engine } from '../../ts/app/load.js';
+import type { Engine } from '../../ts/http/load.js';
 import { ENGINES } from '../kit/app.js';
 import { site } from '../kit/site.js';
 import { until } from '../kit/until.js';

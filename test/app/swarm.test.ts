@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import type { Engine } from '../../ts/app/load.js';
+import type { Engine } from '../../ts/http/load.js';
 import { ENGINES } from '../kit/app.js';
 import { command, folder, MAIN } from '../kit/binary.js';
 import { mostDescriptors, roomy, swarm } from '../kit/swarm.js';

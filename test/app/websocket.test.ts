@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
-import type { Engine } from '../../ts/app/load.js';
+import type { Engine } from '../../ts/http/load.js';
 import { ConfigError } from '../../ts/index.js';
 import { ENGINES } from '../kit/app.js';
 import { type Client, site, webSocket } from '../kit/site.js';

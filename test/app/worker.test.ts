@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { ENGINES } from '../kit/app.js';
 
-const SERVER = new URL('../../ts/app/server.js', import.meta.url).href;
+const SERVER = new URL('../../ts/http/server.js', import.meta.url).href;
 
 /** Serves one answer in parts to itself, and ends in the midst of it. */
 const WORKER = `

@@ -3,9 +3,9 @@
  */
 import { type IncomingHttpHeaders, type RequestOptions, request } from 'node:http';
 import type { TestContext } from 'node:test';
-import type { Engine } from '../../ts/app/load.js';
-import { openServer } from '../../ts/app/server.js';
-import type { AppServer, Exchange, ServerOptions } from '../../ts/app/server-types.js';
+import type { Engine } from '../../ts/http/load.js';
+import { openServer } from '../../ts/http/server.js';
+import type { AppServer, Exchange, ServerOptions } from '../../ts/http/server-types.js';
 
 /** Both of them. */
 export const ENGINES: readonly Engine[] = ['uws', 'node'];

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type ClientOptions, WebSocket } from 'ws';
-import type { Engine } from '../../ts/app/load.js';
+import type { Engine } from '../../ts/http/load.js';
 import type { Config, GatewayOptions } from '../../ts/index.js';
 import { folder } from './binary.js';
 import { gateway, type TestGateway } from './gateway.js';

@@ -4,9 +4,9 @@
  * The head is the core's, asked for when the app looks. A plain request is answered straight to the client, and the core is
  * told how it ended; else the answer passes the core, whose filters see it.
  */
-import { fieldOf, type Head, outOf, statusLine } from './head.js';
+import { fieldOf, type Head, outOf, statusLine } from '../http/head.js';
+import type { Chunk, DoorExchange, Fields, Inner } from '../http/server-types.js';
 import { type Listener, type Reactor, SAID, type Word } from './reactor.js';
-import type { Chunk, DoorExchange, Fields, Inner } from './server-types.js';
 
 /** See {@link Inner}. */
 export class DirectExchange implements Inner, Listener {

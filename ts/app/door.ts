@@ -3,9 +3,10 @@
  *
  * The core says of each whether it answers, an upstream does, or the app shall; see {@link DirectExchange}.
  */
+
+import type { DoorExchange, Inner, Door as ServerDoor } from '../http/server-types.js';
 import { DirectExchange } from './direct-exchange.js';
 import { BEGUN, type Reactor } from './reactor.js';
-import type { DoorExchange, Inner, Door as ServerDoor } from './server-types.js';
 
 /** A listener of an app, for the server that listens there. */
 export class Door implements ServerDoor {

@@ -1,15 +1,15 @@
 /**
  * doors: the listeners at whose door an app's worker is, each a server of its own on a port that all workers share.
  */
-import { Door } from './door.js';
-import { canGuard } from './guard.js';
-import { choose } from './load.js';
-import { Reactor } from './reactor.js';
 
+import { canGuard } from '../http/guard.js';
+import { choose } from '../http/load.js';
+import { openServer } from '../http/server.js';
+import type { AppServer } from '../http/server-types.js';
+import { Door } from './door.js';
+import { Reactor } from './reactor.js';
 import type { Runtime } from './runtime.js';
 import { type Place, serve } from './serve.js';
-import { openServer } from './server.js';
-import type { AppServer } from './server-types.js';
 import { type Home, socketOptions, type WebSocketHandlers } from './websocket.js';
 
 /** A listener with `door: app`. */

@@ -1,7 +1,7 @@
 /**
  * gone: tells several parts of one request that its client went away; an exchange tells one.
  */
-import type { Exchange } from './server-types.js';
+import type { Exchange } from '../http/server-types.js';
 
 /** Whether the client of a request is still there. */
 export class Gone {

@@ -7,7 +7,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { counter } from '#bindings';
-import type { Chunk } from './server-types.js';
+import type { Chunk } from '../http/server-types.js';
 import { sizeOf, type Take, type Topics } from './topics.js';
 
 /** One end of a link, as the supervisor hands it out; `mesh.ts` makes them. */

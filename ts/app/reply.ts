@@ -5,10 +5,10 @@
  * with 500. A stream that fails after the head cuts the answer, visibly.
  */
 
+import { sound } from '../http/head.js';
+import type { Exchange, Fields } from '../http/server-types.js';
 import type { Gone } from './gone.js';
 import { type BodyLike, Forwarded, type ReplyLike, type ReplyParts } from './handler.js';
-import { sound } from './head.js';
-import type { Exchange, Fields } from './server-types.js';
 
 /** A stream that has this method is told how to cut the connection, for a client that is too slow. */
 export const CUT = Symbol('cut');

@@ -4,8 +4,9 @@
  * Bounds: a body that is collected has at most {@link MAX_BODY} bytes unless the caller says more; a longer one rejects with
  * {@link BodyError} (status 413). A body that is streamed is read as fast as the app takes it.
  */
+
+import type { Exchange } from '../http/server-types.js';
 import type { Gone } from './gone.js';
-import type { Exchange } from './server-types.js';
 
 /** Why a body could not be had; thrown by a handler it becomes the answer. */
 export class BodyError extends Error {

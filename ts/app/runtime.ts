@@ -4,9 +4,9 @@
  * In a worker it is linked; anywhere else, as in a test of a module, it is alone and everything works within the thread.
  */
 import { randomBytes } from 'node:crypto';
+import type { AppServer, Chunk } from '../http/server-types.js';
 import { countDropped, type LinkEnd, Links, type Seed } from './links.js';
 import { Order } from './order.js';
-import type { AppServer, Chunk } from './server-types.js';
 import { checkMessage, checkTopic, type Topics } from './topics.js';
 
 /** An event hub, as the runtime sees it. */

@@ -6,6 +6,7 @@
  */
 import { counter } from '#bindings';
 import { GateError } from '../errors.js';
+import type { Exchange } from '../http/server-types.js';
 import { Gone } from './gone.js';
 import {
   type AppContext,
@@ -17,7 +18,6 @@ import {
 import { Cut, send, sendWhole } from './reply.js';
 import { AppRequest, BodyError } from './request.js';
 import { publish } from './runtime.js';
-import type { Exchange } from './server-types.js';
 
 /** What a handler runs in. */
 export interface Place {

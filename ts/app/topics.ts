@@ -5,7 +5,7 @@
  * nodes has the same two calls. Messages of one publisher arrive in the order in which they were published; between two
  * publishers there is none. A message is delivered once or, when a bound says so, not at all; there is no history.
  */
-import type { Chunk } from './server-types.js';
+import type { Chunk } from '../http/server-types.js';
 
 /** Hands on one message. `number` is 0, or that of an event (`order.ts`). */
 export type Take = (topic: string, message: Chunk, number: number) => void;

@@ -4,11 +4,7 @@
  * Bounds: {@link WebSocketOptions}; {@link MOST_TOPICS} topics a socket. What a handler throws, or rejects with, is logged and
  * closes its socket with 1011; others go on.
  */
-import type { AppContext, ReplyLike } from './handler.js';
-import { send } from './reply.js';
-import type { AppRequest } from './request.js';
-import type { Runtime } from './runtime.js';
-import { attempt, type Place } from './serve.js';
+
 import {
   type AppServer,
   type Chunk,
@@ -17,7 +13,12 @@ import {
   SOCKET_DEFAULTS,
   type Socket,
   type SocketOptions,
-} from './server-types.js';
+} from '../http/server-types.js';
+import type { AppContext, ReplyLike } from './handler.js';
+import { send } from './reply.js';
+import type { AppRequest } from './request.js';
+import type { Runtime } from './runtime.js';
+import { attempt, type Place } from './serve.js';
 import { checkMessage, checkTopic } from './topics.js';
 
 /** What {@link WebSocketHandlers.upgrade} decides: a socket, or a refusal with an answer. Nothing accepts, without context. */

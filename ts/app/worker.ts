@@ -7,13 +7,13 @@
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { noteWorker } from '#bindings';
+import { openServer } from '../http/server.js';
+import { type AppServer, LINGER_MS } from '../http/server-types.js';
 import { canBeAtDoor, type DoorPlan, Doors } from './doors.js';
 import { type App, type AppHandler, checkApp } from './handler.js';
 import type { LinkEnd } from './links.js';
 import { startRuntime } from './runtime.js';
 import { type Place, serve } from './serve.js';
-import { openServer } from './server.js';
-import { type AppServer, LINGER_MS } from './server-types.js';
 import { placeOf } from './source.js';
 import { type Home, socketOptions } from './websocket.js';
 

@@ -6,8 +6,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { arch, availableParallelism, platform, release } from 'node:os';
-import { choose } from '../app/load.js';
 import { wrap } from '../errors.js';
+import { choose } from '../http/load.js';
 import { EXIT, type Flags, type Outcome } from './command.js';
 
 /** One thing that was looked at. */

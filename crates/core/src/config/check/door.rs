@@ -73,7 +73,7 @@ const OURS: [(&str, &str); 6] = [
         "/limits/requests_per_connection",
     ),
 ];
-/// As `ts/app/load.ts` sets it.
+/// As `ts/http/load.ts` sets it.
 const HEAD: Size = Size::kib(32);
 /// uWebSockets.js is built for so many.
 const FIELDS: u64 = 100;

@@ -2,7 +2,7 @@
  * uws-hashes: what the files of uWebSockets.js 3.0.6 as packed for npm must be, SHA-256.
  *
  * The package is a third party's copy of the author's binaries. A file that is not in this list is not
- * loaded; `test/app/load.test.ts` fails when the package and this list differ. The number is Node's ABI:
+ * loaded; `test/http/load.test.ts` fails when the package and this list differ. The number is Node's ABI:
  * 115 is Node 20, 120 21, 127 22, 137 24, 141 25; older ones are left out, for they cannot run us.
  */
 export const UWS_HASHES: Readonly<Record<string, string>> = {

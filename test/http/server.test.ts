@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { Engine } from '../../ts/app/load.js';
-import type { Exchange } from '../../ts/app/server-types.js';
+import type { Engine } from '../../ts/http/load.js';
+import type { Exchange } from '../../ts/http/server-types.js';
 import { app, ask, ENGINES } from '../kit/app.js';
 import { folder } from '../kit/binary.js';
 import { raw } from '../kit/raw.js';

@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { HABITS } from '../../ts/app/differences.js';
-import type { Engine } from '../../ts/app/load.js';
-import type { Sent, Socket, SocketOptions } from '../../ts/app/server-types.js';
+import { HABITS } from '../../ts/http/differences.js';
+import type { Engine } from '../../ts/http/load.js';
+import type { Sent, Socket, SocketOptions } from '../../ts/http/server-types.js';
 import { app, ask, ENGINES, type TestApp } from '../kit/app.js';
 import { raw } from '../kit/raw.js';
 import { type Client, webSocket as connect } from '../kit/site.js';

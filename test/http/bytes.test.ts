@@ -1,9 +1,9 @@
 /**
- * What is no sound request, with both engines. Where they differ, `ts/app/differences.ts` has the expectation.
+ * What is no sound request, with both engines. Where they differ, `ts/http/differences.ts` has the expectation.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BYTES, type Outcome } from '../../ts/app/differences.js';
+import { BYTES, type Outcome } from '../../ts/http/differences.js';
 import { app, ask, ENGINES } from '../kit/app.js';
 import { raw } from '../kit/raw.js';
 

@@ -6,8 +6,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { choose, fileFault } from '../../ts/app/load.js';
-import { UWS_HASHES } from '../../ts/app/uws-hashes.js';
+import { choose, fileFault } from '../../ts/http/load.js';
+import { UWS_HASHES } from '../../ts/http/uws-hashes.js';
 
 const FOLDER = dirname(createRequire(import.meta.url).resolve('uWebSockets.js'));
 
