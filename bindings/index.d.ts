@@ -18,6 +18,13 @@ export declare class Gcra {
 }
 
 /**
+ * All faults of a config, JSON, and of the certificates that it names, or what it says to this side. `folder` is where
+ * relative paths begin, by default the working directory. A certificate that has ended is a fault only if
+ * `is_strict`. Never throws for a config's sake.
+ */
+export declare function checkConfig(json: string, folder?: string | undefined | null, isStrict?: boolean | undefined | null): Check
+
+/**
  * Guards this thread: call it before a server is opened. `unix` is the path at which it will
  * listen, else `port` its TCP port. False if this program lacks what the guard needs.
  */
@@ -158,8 +165,39 @@ export interface ProxyHeader {
   length: number
 }
 
+/** A certificate that is served. */
+export interface ServedCertificate {
+  /** The listener; empty for one that was published. */
+  listener: string
+  /** Its first name; `_` if it has none. */
+  name: string
+  /** When it ends, in seconds since 1970. */
+  notAfter: number
+}
+
 /** A gateway whose listeners are bound and whose threads run. */
 export declare class Gateway {
+  /**
+   * Looks whether files of certificates have changed and reads those that have, in a thread of libuv's
+   * pool. Resolves with what changed.
+   */
+  lookAtCertificates(): Promise<LookedAt[]>
+  /** The certificates that are served. */
+  certificates(): Array<ServedCertificate>
+  /**
+   * Serves a certificate with its chain and key, PEM, to clients that ask for `name`, from the next
+   * handshake on, at all listeners with TLS. Throws `certificate_refused`.
+   */
+  publishCertificate(name: string, cert: string, key: string): void
+  /** Serves what was published for `name` no more. False if there was nothing. */
+  withdrawCertificate(name: string): boolean
+  /**
+   * Answers TLS-ALPN-01 challenges (RFC 8737) for `name` with this certificate, PEM. Throws
+   * `certificate_refused`.
+   */
+  setChallenge(name: string, cert: string, key: string): void
+  /** Answers challenges for `name` no more. False if there was nothing. */
+  clearChallenge(name: string): boolean
   /**
    * Starts a gateway with the config, JSON, and what is ready for it.
    * Throws `config_invalid` (`checkConfig` names the faults), `bind_failed`, `access_log_failed`, `system`.
@@ -284,9 +322,6 @@ export interface VerdictFault {
   why: string
 }
 
-/** All faults of a config, JSON, or what it says to this side. Never throws for a config's sake. */
-export declare function checkConfig(json: string): Check
-
 /** An app, as this side runs it. */
 export interface AppSettings {
   /** Its name. */
@@ -396,6 +431,9 @@ export declare class PluginAsks {
   close(): void
 }
 
+/** The certificate of `tls: dev`: made if it is not there or ends soon. Throws `system`. */
+export declare function devCertificate(): DevCertificate
+
 /** The counter of an app with that name. Throws `too_many_counters` when 4096 names are taken. */
 export declare function counter(app: string, name: string): Counter
 
@@ -471,6 +509,8 @@ export interface Settings {
   plugins: Array<PluginSettings>
   /** `workers`: how many of each app; one a CPU if the config says `auto`. */
   workers: number
+  /** True if a listener or an upstream has `tls`: there are files to look at. */
+  hasTls: boolean
 }
 
 /** What a limit says. */
@@ -486,6 +526,14 @@ export interface GcraDecision {
   retryAfterMs: number
   /** Milliseconds until the key has its whole burst again, rounded up. */
   resetAfterMs: number
+}
+
+/** What a look at the files of one `tls` of the config brought. */
+export interface LookedAt {
+  /** Which: `listeners[0].tls`. */
+  at: string
+  /** What is wrong with files that changed: for these the old ones stay in use. Empty if all are in use. */
+  faults: Array<Fault>
 }
 
 /** What a plugin said. */
@@ -523,6 +571,8 @@ export interface Prepared {
   apps: Array<AppSockets>
   /** Where the modules of its plugins are found. */
   plugins: Array<PluginModule>
+  /** Where relative paths of files of `tls` begin; by default the working directory. */
+  folder?: string
 }
 
 /** Where the module of a plugin is found. */
@@ -539,4 +589,16 @@ export interface AppSockets {
   app: string
   /** Paths of Unix sockets. */
   sockets: Array<string>
+}
+
+/** Where this machine's certificate for development lies. */
+export interface DevCertificate {
+  /** The authority's certificate, which clients are to trust. */
+  ca: string
+  /** The certificate for localhost. */
+  cert: string
+  /** Its key. */
+  key: string
+  /** True if the authority was made just now. */
+  isNew: boolean
 }

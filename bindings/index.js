@@ -7,6 +7,7 @@ export const {
   checkConfig,
   clientIp,
   counter,
+  devCertificate,
   Gateway,
   GatewayView,
   Gcra,

@@ -36,6 +36,8 @@ pub struct Settings {
     pub plugins: Vec<PluginSettings>,
     /// `workers`: how many of each app; one a CPU if the config says `auto`.
     pub workers: u32,
+    /// True if a listener or an upstream has `tls`: there are files to look at.
+    pub has_tls: bool,
 }
 
 /// An app, as this side runs it.
@@ -82,18 +84,24 @@ pub struct Check {
     pub settings: Option<Settings>,
 }
 
-/// All faults of a config, JSON, or what it says to this side. Never throws for a config's sake.
+/// All faults of a config, JSON, and of the certificates that it names, or what it says to this side. `folder` is where
+/// relative paths begin, by default the working directory. A certificate that has ended is a fault only if
+/// `is_strict`. Never throws for a config's sake.
 #[napi(catch_unwind)]
-pub fn check_config(json: String) -> Check {
-    match config::parse(&json) {
-        Ok(config) => Check {
-            faults: Vec::new(),
-            settings: Some(settings(&config)),
-        },
-        Err(faults) => Check {
-            faults: faults.into_iter().map(fault).collect(),
-            settings: None,
-        },
+pub fn check_config(json: String, folder: Option<String>, is_strict: Option<bool>) -> Check {
+    let (faults, settings) = match config::parse(&json) {
+        Ok(config) => {
+            let folder = folder.unwrap_or_else(|| ".".into());
+            let strict = is_strict.unwrap_or(false);
+            let faults = net::check_files(&config, folder.as_ref(), strict);
+            let sound = faults.is_empty();
+            (faults, sound.then(|| settings(&config)))
+        }
+        Err(faults) => (faults, None),
+    };
+    Check {
+        faults: faults.into_iter().map(fault).collect(),
+        settings,
     }
 }
 
@@ -136,7 +144,13 @@ fn settings(config: &Config) -> Settings {
         apps: apps.collect(),
         plugins: plugins.collect(),
         workers: net::workers(config.workers) as u32,
+        has_tls: has_tls(config),
     }
+}
+
+fn has_tls(config: &Config) -> bool {
+    config.listeners.iter().any(|l| l.tls.is_some())
+        || config.upstreams.iter().any(|u| u.tls.is_some())
 }
 
 fn doors(config: &Config, app: &config::Name) -> Vec<DoorSettings> {
@@ -154,7 +168,7 @@ fn ms(time: config::Duration) -> u32 {
     u32::try_from(time.nanos() / 1_000_000).unwrap_or(u32::MAX)
 }
 
-fn fault(fault: config::Fault) -> Fault {
+pub(crate) fn fault(fault: config::Fault) -> Fault {
     let config::Fault {
         path,
         on_key,

@@ -46,6 +46,8 @@ pub struct Prepared {
     pub apps: Vec<AppSockets>,
     /// Where the modules of its plugins are found.
     pub plugins: Vec<PluginModule>,
+    /// Where relative paths of files of `tls` begin; by default the working directory.
+    pub folder: Option<String>,
 }
 
 impl From<Prepared> for net::Prepared {
@@ -56,6 +58,7 @@ impl From<Prepared> for net::Prepared {
         Self {
             apps: apps.collect(),
             plugins: plugins.collect(),
+            folder: from.folder.map(Into::into).unwrap_or_default(),
         }
     }
 }
@@ -64,7 +67,7 @@ impl From<Prepared> for net::Prepared {
 #[napi]
 pub struct Gateway {
     id: u32,
-    gateway: Arc<net::Gateway>,
+    pub(crate) gateway: Arc<net::Gateway>,
 }
 
 #[napi]

@@ -8,6 +8,7 @@
 mod apps;
 mod asks;
 mod calls;
+mod certificates;
 mod config;
 mod drain;
 mod error;

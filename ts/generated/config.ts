@@ -109,8 +109,44 @@ export interface BodyLimitFilter {
   max: Size;
 }
 
+/** A certificate with its chain, and its key. Its names are those in it. */
+export interface Certificate {
+  /** A PEM file: the certificate first, then those that vouch for it. A path, relative to the config's file. */
+  cert: File;
+  /** The PEM file of its private key. A path, relative to the config's file. */
+  key: File;
+  /** Who must show a certificate at the names of this one. Default: as the listener says. */
+  client?: ClientAuth;
+}
+
 /** A block of addresses such as `10.0.0.0/8` or `2001:db8::/32`, or one address. */
 export type Cidr = string;
+
+/** Whether clients show certificates, and which are good. */
+export interface ClientAuth {
+  /** A PEM file of the authorities that vouch for clients. A path, relative to the config's file. */
+  ca?: File;
+  /** A PEM file of revocation lists. A path, relative to the config's file. Default: nothing is revoked. */
+  crl?: File;
+  /**
+   * Whether clients are asked for a certificate, and whether they may come without.
+   * @default "none"
+   */
+  mode?: ClientAuthMode;
+  /**
+   * Alternative names of which a certificate must have one: DNS names (`*.a.example` for one label), URIs (a `*` at the
+   * end for whatever follows), e-mail addresses or IP addresses. Default: any that `ca` vouches for.
+   */
+  san?: string[];
+}
+
+/**
+ * Whether clients show certificates.
+ * - `none`: None is asked for.
+ * - `optional`: A client may come without; one that is shown must be good.
+ * - `required`: Without a good one there is no connection.
+ */
+export type ClientAuthMode = 'none' | 'optional' | 'required';
 
 /** Finds out who the client is behind trusted proxies. */
 export interface ClientIpFilter {
@@ -214,7 +250,7 @@ export interface Keepalive {
 /** `client_ip`, `header:NAME` or `route`. */
 export type LimitKey = string;
 
-/** A socket that clients connect to; it speaks HTTP/1.1. */
+/** A socket that clients connect to; it speaks HTTP/1.1, with or without TLS. */
 export interface Listener {
   /** What routes, metrics and logs call it. */
   name: Name;
@@ -244,6 +280,8 @@ export interface Listener {
   proxy_protocol?: ProxyProtocol;
   /** How long a client may take. */
   timeouts?: ListenerTimeouts;
+  /** TLS: certificates and who must show one, or `dev` for a certificate of this machine's own, for localhost. Default: none. */
+  tls?: ListenerTls;
 }
 
 /** How much a client may send. */
@@ -298,6 +336,9 @@ export interface ListenerTimeouts {
    */
   tunnel?: Duration;
 }
+
+/** TLS with these certificates, or `dev` for one of this machine's own, for localhost. */
+export type ListenerTls = 'dev' | TlsServer;
 
 /** Which requests a route wants. What is left out matches everything; all that is there must match. */
 export interface Match {
@@ -484,6 +525,32 @@ export type Size = string;
  */
 export type Store = 'memory';
 
+/** What a TLS listener serves, and whom. */
+export interface TlsServer {
+  /** 1 to 1000. A client that names a host gets one whose names fit; the first is for all others. */
+  certificates?: Certificate[];
+  /** Who must show a certificate of their own. Default: nobody is asked. */
+  client?: ClientAuth;
+  /**
+   * From accepting a connection to the end of its handshake; then it is closed.
+   * @default "10s"
+   */
+  handshake_timeout?: Duration;
+  /**
+   * The oldest version that is spoken.
+   * @default "1.2"
+   */
+  min_version?: TlsVersion;
+  /**
+   * True to let clients come back without a whole handshake; keys change every 6 h.
+   * @default true
+   */
+  tickets?: boolean;
+}
+
+/** A version of TLS: `"1.2"` or `"1.3"`, in quotes. */
+export type TlsVersion = string;
+
 /** An upstream's name, `{ app: NAME }`, or several with their shares. */
 export type To = Name | Share | Share[];
 
@@ -509,6 +576,8 @@ export interface Upstream {
   rest?: Duration;
   /** How long the upstream may take. */
   timeouts?: UpstreamTimeouts;
+  /** TLS towards its endpoints; `{}` for the system's authorities. Default: none. */
+  tls?: UpstreamTls;
 }
 
 /** How long an upstream may take. */
@@ -528,6 +597,28 @@ export interface UpstreamTimeouts {
    * @default "30s"
    */
   stall?: Duration;
+}
+
+/** TLS towards an upstream. */
+export interface UpstreamTls {
+  /** A PEM file of the authorities that vouch for the upstream. A path, relative to the config's file. Default: the system's. */
+  ca?: File;
+  /** A PEM file of the certificate, and its chain, that is shown if the upstream asks. A path, relative to the config's file. */
+  client_cert?: File;
+  /** The PEM file of its private key. A path, relative to the config's file. */
+  client_key?: File;
+  /**
+   * The oldest version that is spoken.
+   * @default "1.2"
+   */
+  min_version?: TlsVersion;
+  /** The name that is asked for, and that the certificate must have. Default: the endpoint's host. */
+  sni?: string;
+  /**
+   * False takes any certificate of anybody: for trials only.
+   * @default true
+   */
+  verify?: boolean;
 }
 
 /** A value that must be there, `true` for any value, `false` for none at all. */

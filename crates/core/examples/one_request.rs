@@ -87,7 +87,7 @@ fn main() {
         let request = &mut run.exchange.request;
         let (_, info) = take_request(black_box(REQUEST), &limits, request).expect("a request");
         run.exchange.framing = info.framing;
-        let Step::Forward(id) = run.begin(&mut env, &snapshot, 0, client) else {
+        let Step::Forward(id) = run.begin(&mut env, &snapshot, 0, client.clone()) else {
             panic!("not forwarded");
         };
         let Choice::Endpoint(_) = run.choose(&mut env, id) else {

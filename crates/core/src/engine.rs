@@ -294,6 +294,7 @@ impl Run {
         self.exchange.request.clear();
         self.exchange.response.clear();
         self.exchange.framing = Framing::None;
+        self.exchange.client.tls = None;
         self.reply_body.clear();
         self.reply_body.shrink_to(KEPT_BODY);
         self.acts.clear();

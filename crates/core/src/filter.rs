@@ -17,6 +17,7 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use wire::Head;
@@ -25,6 +26,7 @@ use crate::body::{Pipe, Side, Tap};
 use crate::engine::Acts;
 use crate::plugin::PluginVerdict;
 use crate::reply::Reply;
+use crate::secure::Secure;
 use crate::snapshot::Snapshot;
 use crate::Nanos;
 
@@ -242,7 +244,7 @@ pub struct Exchange {
 }
 
 /// Who sent a request, as far as it is proved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The other end of the connection, or what a trusted PROXY header said of it.
     pub peer: SocketAddr,
@@ -252,6 +254,8 @@ pub struct Client {
     pub trusted_hops: u16,
     /// True if the peer is a trusted hop, so that what it says of proto and host is kept.
     pub trusted_peer: bool,
+    /// What TLS proves of its connection; none if that is plain.
+    pub tls: Option<Rc<Secure>>,
 }
 
 impl Client {
@@ -262,6 +266,7 @@ impl Client {
             ip: peer.ip().to_canonical(),
             trusted_hops: 0,
             trusted_peer: false,
+            tls: None,
         }
     }
 }

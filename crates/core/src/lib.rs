@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod plugin;
 pub mod reply;
 pub mod route;
+pub mod secure;
 pub mod snapshot;
 pub mod trust;
 

@@ -43,6 +43,10 @@ pub struct ShardCounters {
     pub replies: Codes,
     /// Requests that had no meaning, by their code.
     pub bad_requests: Codes,
+    /// TLS handshakes of clients, `full` or `resumed`.
+    pub handshakes: Codes,
+    /// TLS handshakes of clients that came to nothing, by why.
+    pub failed_handshakes: Codes,
     routes: Chunks<RouteCounters, ROUTE_CHUNKS>,
     upstreams: Chunks<UpstreamCounters, PART_CHUNKS>,
     listeners: Chunks<ListenerCounters, PART_CHUNKS>,
@@ -112,6 +116,8 @@ pub struct UpstreamCounters {
     pub bad_responses: AtomicU64,
     /// Requests sent again, to this or another endpoint.
     pub retries: AtomicU64,
+    /// Connections that came to no TLS.
+    pub tls_failures: AtomicU64,
 }
 
 impl UpstreamCounters {
@@ -125,6 +131,8 @@ impl UpstreamCounters {
             Failure::ResponseTimeout => bump(&self.response_timeouts, 1),
             Failure::Reset => bump(&self.resets, 1),
             Failure::BadResponse => bump(&self.bad_responses, 1),
+            // Counted where it happened, for another endpoint may do.
+            Failure::Tls | Failure::TlsCertificate => {}
         }
     }
 }

@@ -2,6 +2,7 @@
 //! began under it. What must survive a change of config (resting endpoints, limiter tables,
 //! counters) lives in [`Shared`] and is found again by identity.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::Nanos;
 
 mod shared;
 
-pub use shared::Shared;
+pub use shared::{Secure, Shared};
 
 /// Where names of the config are found: what is not in it is left out until it is known.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,28 @@ pub struct Resolved {
     pub apps: HashMap<String, Vec<PathBuf>>,
     /// Where JavaScript finds the modules of plugins, by their paths as the config has them.
     pub plugins: HashMap<String, Arc<str>>,
+    /// What was made of `tls` of each upstream.
+    pub upstream_tls: HashMap<String, Secured>,
+    /// What was made of `tls` of each listener.
+    pub listener_tls: HashMap<String, Secured>,
+}
+
+/// What the owner of the sockets made of a `tls` of the config. The core hands it back and looks at
+/// its identity only: connections are shared by what has the same.
+#[derive(Clone)]
+pub struct Secured {
+    /// Equal for equal settings and files.
+    pub identity: u64,
+    /// The owner's own.
+    pub with: Arc<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Secured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secured")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A config made ready for traffic.
@@ -50,6 +73,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Upstream>,
     /// Where connections of each listener are counted, in the order of the config.
     pub listener_meters: Vec<u32>,
+    /// What connections of each listener are secured with, in the order of the config.
+    pub listener_tls: Vec<Option<Secured>>,
     /// Where lines about requests go, and what they say.
     pub access_log: Option<(config::Sink, Arc<config::Format>)>,
 }
@@ -119,6 +144,8 @@ pub struct Upstream {
     pub meter: u32,
     /// True if it is an app of this process, which is told what the core knows of a request.
     pub app: bool,
+    /// What its connections are secured with. None for one with `tls` means that nothing may be sent.
+    pub tls: Option<Secured>,
 }
 
 /// Timeouts and limits of an upstream's connections.
@@ -173,6 +200,8 @@ pub struct Live {
     pub address: Address,
     /// Names its connection pool in every thread. Not given to another address while anyone holds this.
     pub slot: u32,
+    /// The host that TLS asks for and verifies; none for a plain connection.
+    pub secure: Option<Box<str>>,
     /// Requests in flight; counted only for upstreams that balance by it.
     pub active: AtomicU32,
     rests_until: AtomicU64,
@@ -274,6 +303,11 @@ impl Snapshot {
             .iter()
             .map(|l| shared.listeners.of(l.name.as_str(), MAX_PARTS))
             .collect();
+        let listener_tls = config
+            .listeners
+            .iter()
+            .map(|l| resolved.listener_tls.get(l.name.as_str()).cloned())
+            .collect();
         if faults.is_empty() {
             Ok(Self {
                 revision,
@@ -283,6 +317,7 @@ impl Snapshot {
                 plain,
                 upstreams,
                 listener_meters,
+                listener_tls,
                 access_log,
                 config,
             })
@@ -460,7 +495,7 @@ fn app(a: &config::App, resolved: &Resolved, shared: &Shared) -> Upstream {
     let sockets = resolved.apps.get(a.name.as_str());
     let endpoints = sockets.into_iter().flatten().map(|path| Endpoint {
         weight: 1,
-        live: shared.live(Address::Unix(path.clone())),
+        live: shared.live(Address::Unix(path.clone()), None),
     });
     let name = format!("app:{}", a.name.as_str());
     Upstream {
@@ -471,6 +506,7 @@ fn app(a: &config::App, resolved: &Resolved, shared: &Shared) -> Upstream {
         rest: WORKER_REST,
         settings: settings(&a.timeouts, &config::Keepalive::default()),
         app: true,
+        tls: None,
     }
 }
 
@@ -490,12 +526,17 @@ fn settings(
 }
 
 fn upstream(u: &config::Upstream, resolved: &Resolved, shared: &Shared) -> Upstream {
+    let secured = resolved.upstream_tls.get(u.name.as_str()).cloned();
     let mut endpoints = Vec::new();
     for e in &u.endpoints {
+        let secure = u.tls.as_ref().map(|tls| Secure {
+            identity: secured.as_ref().map_or(0, |s| s.identity),
+            host: tls.host(&e.address),
+        });
         let mut add = |address| {
             endpoints.push(Endpoint {
                 weight: e.weight.get() as u32,
-                live: shared.live(address),
+                live: shared.live(address, secure.clone()),
             })
         };
         match &e.address {
@@ -516,6 +557,7 @@ fn upstream(u: &config::Upstream, resolved: &Resolved, shared: &Shared) -> Upstr
         rest: u.rest.nanos(),
         settings: settings(&u.timeouts, &u.keepalive),
         app: false,
+        tls: secured,
     }
 }
 

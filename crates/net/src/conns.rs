@@ -2,19 +2,24 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use gateway_core::secure::Secure;
 use gateway_core::snapshot::Live;
 
 use crate::chunks::Chunks;
 use crate::guest::Guest;
 use crate::http1::Txn;
 use crate::poll::{self, Event, Moved};
+use crate::tls::{Scratch, Shake, Tls};
 
 /// One descriptor that is watched, or a guest, which has none.
 pub(crate) struct Conn {
     fd: Option<OwnedFd>,
     generation: u32,
+    /// What lies between the socket and what is said; none for a plain connection.
+    transport: Option<Box<Tls>>,
     /// There may be something to receive.
     pub readable: bool,
     /// There may be room to send.
@@ -54,6 +59,8 @@ pub(crate) struct Up {
     /// Whose request it carries; [`NONE`] while it is idle.
     pub client: u32,
     pub connecting: bool,
+    /// Connected, and not yet secure.
+    pub shaking: bool,
     /// Its request is counted among those in flight.
     pub counted: bool,
     /// It has carried a request before.
@@ -70,6 +77,7 @@ pub(crate) struct Up {
 pub(crate) struct Conns {
     all: Chunks<Conn>,
     free: u32,
+    scratch: Scratch,
 }
 
 impl Conns {
@@ -77,6 +85,7 @@ impl Conns {
         Self {
             all: Chunks::new(),
             free: NONE,
+            scratch: Scratch::default(),
         }
     }
 
@@ -96,6 +105,7 @@ impl Conns {
             guest,
             fd,
             generation,
+            transport: None,
             readable: false,
             writable: true,
             read_closed: false,
@@ -119,6 +129,9 @@ impl Conns {
     /// Closes the descriptor and gives the place away.
     pub fn remove(&mut self, i: u32) -> Role {
         let place = &mut self.all[i as usize];
+        if let (Some(mut tls), Some(fd)) = (place.transport.take(), &place.fd) {
+            tls.say_goodbye(fd.as_raw_fd(), &mut self.scratch);
+        }
         place.fd = None;
         place.generation = place.generation.wrapping_add(1);
         let role = std::mem::replace(&mut place.role, Role::Free { next: self.free });
@@ -153,29 +166,112 @@ impl Conns {
             .map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// Receives from `i`, as [`poll::recv`].
+    /// Receives from `i`, as [`poll::recv`]. An end of a secure connection that the other side did not
+    /// announce is [`Moved::Broken`]: what came may not be the whole.
     pub fn recv(&mut self, i: u32, into: &mut [u8]) -> Moved {
-        poll::recv(self.fd(i), into)
+        let fd = self.fd(i);
+        let conn = &mut self.all[i as usize];
+        let Some(tls) = &mut conn.transport else {
+            return poll::recv(fd, into);
+        };
+        let moved = tls.recv(fd, into, &mut self.scratch, conn.read_closed);
+        conn.readable = tls.may_have_more();
+        moved
     }
 
     /// Sends to `i`, as [`poll::send`].
     pub fn send(&mut self, i: u32, bytes: &[u8]) -> Moved {
-        poll::send(self.fd(i), bytes)
+        let fd = self.fd(i);
+        match &mut self.all[i as usize].transport {
+            Some(tls) => tls.send(fd, bytes, &mut self.scratch),
+            None => poll::send(fd, bytes),
+        }
     }
 
     /// Sends two pieces to `i`, as [`poll::send_two`].
     pub fn send_two(&mut self, i: u32, a: &[u8], b: &[u8]) -> Moved {
-        poll::send_two(self.fd(i), a, b)
+        let fd = self.fd(i);
+        match &mut self.all[i as usize].transport {
+            Some(tls) => tls.send_two(fd, a, b, &mut self.scratch),
+            None => poll::send_two(fd, a, b),
+        }
     }
 
-    /// Nothing more is sent to `i`.
-    pub fn finish(&mut self, i: u32) {
-        poll::finish(self.fd(i));
+    /// Nothing more is sent to `i`. False if the end of a secure connection could not be said yet: it will
+    /// be when there is room, and closing it before would look like a cut.
+    pub fn finish(&mut self, i: u32) -> bool {
+        let fd = self.fd(i);
+        match &mut self.all[i as usize].transport {
+            Some(tls) => tls.finish(fd, &mut self.scratch),
+            None => {
+                poll::finish(fd);
+                true
+            }
+        }
+    }
+
+    /// True if the system has all that was sent to `i`.
+    pub fn is_flushed(&self, i: u32) -> bool {
+        let tls = self.all[i as usize].transport.as_deref();
+        tls.is_none_or(Tls::is_flushed)
     }
 
     /// `i` ends with a reset when it is closed.
     pub fn reset_on_close(&mut self, i: u32) {
         poll::reset_on_close(self.fd(i));
+        if let Some(tls) = &mut self.all[i as usize].transport {
+            tls.keep_silent();
+        }
+    }
+
+    /// From now on `i` speaks TLS; what `came` before is its beginning. [`Conns::handshake`] comes next.
+    pub fn secure(&mut self, i: u32, mut tls: Box<Tls>, came: &[u8]) {
+        tls.came_before(came);
+        self.all[i as usize].transport = Some(tls);
+    }
+
+    /// Goes on with the handshake of `i` as far as it goes without waiting.
+    pub fn handshake(&mut self, i: u32) -> Shake {
+        let fd = self.fd(i);
+        let conn = &mut self.all[i as usize];
+        let Some(tls) = &mut conn.transport else {
+            return Shake::Done;
+        };
+        let shake = tls.handshake(fd, &mut self.scratch);
+        if matches!(shake, Shake::Done) {
+            // Some of what follows may have come along.
+            conn.readable = true;
+        }
+        shake
+    }
+
+    /// `i` speaks TLS no more: its handshake failed. Returns what is still to be sent, as it is.
+    pub fn give_up_security(&mut self, i: u32) -> Vec<u8> {
+        let tls = self.all[i as usize].transport.take();
+        tls.map(|t| t.into_unsent()).unwrap_or_default()
+    }
+
+    /// True if `i` speaks TLS.
+    pub fn is_secure(&self, i: u32) -> bool {
+        self.all[i as usize].transport.is_some()
+    }
+
+    /// What TLS proves of `i`, and the client policy that it was accepted under.
+    pub fn proved(&self, i: u32) -> Option<(Rc<Secure>, u64)> {
+        let tls = self.all[i as usize].transport.as_deref()?;
+        Some((tls.facts().clone(), tls.policy))
+    }
+
+    /// The protocol that was agreed on in the handshake of `i`; none if the other side named none.
+    /// This is the one place that says whether a connection is HTTP/2.
+    pub fn alpn(&self, i: u32) -> Option<&[u8]> {
+        self.all[i as usize].transport.as_deref()?.alpn()
+    }
+
+    /// True if `i` has said nothing since it was accepted.
+    pub fn untouched(&self, i: u32) -> bool {
+        let tls = self.all[i as usize].transport.as_deref();
+        tls.is_some_and(Tls::untouched)
     }
 
     pub fn client(&mut self, i: u32) -> Option<&mut Client> {
@@ -220,12 +316,16 @@ impl Conn {
         self.readable |= e.readable || e.read_closed || e.closed;
         self.writable |= e.writable || e.closed;
         self.read_closed |= e.read_closed || e.closed;
+        if let (Some(tls), Some(fd)) = (&mut self.transport, &self.fd) {
+            tls.noted(fd.as_raw_fd(), self.readable, e.writable || e.closed);
+        }
     }
 
     /// Takes note of a receive: a short one says that there is no more for now, unless the end is
     /// near, which no later event would tell.
     pub fn received(&mut self, n: usize, of: usize) {
-        if n < of && !self.read_closed {
+        // A secure connection says by itself whether there is more.
+        if n < of && !self.read_closed && self.transport.is_none() {
             self.readable = false;
         }
     }

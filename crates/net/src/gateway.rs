@@ -22,6 +22,7 @@ use crate::poll;
 use crate::prepared::{Modules, Prepared};
 use crate::reactor::Reactor;
 use crate::shard::Shard;
+use crate::tls::Store;
 
 mod error;
 
@@ -36,6 +37,7 @@ pub struct Gateway {
     state: Mutex<State>,
     /// The shards own what is open: it ends with the last of them.
     files: Weak<Files>,
+    pub(crate) tls: Store,
 }
 
 struct Handle {
@@ -50,9 +52,11 @@ struct Turned {
     counters: Arc<ShardCounters>,
 }
 
-struct State {
-    snapshot: Arc<Snapshot>,
-    resolved: Resolved,
+pub(crate) struct State {
+    pub snapshot: Arc<Snapshot>,
+    pub resolved: Resolved,
+    /// Where relative paths of the config begin.
+    pub folder: PathBuf,
     addresses: Vec<Place>,
     /// Hold the ports of doors whose sockets are others'.
     reserved: Vec<(String, OwnedFd)>,
@@ -80,11 +84,14 @@ impl Gateway {
         let count = workers(config.workers);
         let shared = Arc::new(Shared::new(poll::random()));
         let mut modules = Modules::default();
-        let resolved = Resolved {
+        let mut resolved = Resolved {
             apps: prepared.apps,
             plugins: modules.hold(prepared.plugins),
             ..Resolved::default()
         };
+        let tls = Store::default();
+        tls.resolve(&config, &prepared.folder, &mut resolved)
+            .map_err(StartError::Config)?;
         let plugins = Arc::new(Asks::default());
         let snapshot =
             Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
@@ -111,6 +118,7 @@ impl Gateway {
             snapshot,
             resolved,
             modules,
+            folder: prepared.folder,
             addresses,
             reserved,
             draining: false,
@@ -123,6 +131,7 @@ impl Gateway {
             plugins,
             state,
             files: Arc::downgrade(&files),
+            tls,
         })
     }
 
@@ -170,10 +179,15 @@ impl Gateway {
         }
         let revision = state.snapshot.revision + 1;
         let mut resolved = state.resolved.clone();
+        let mut folder = state.folder.clone();
         if let Some(prepared) = prepared {
             resolved.apps = prepared.apps;
             resolved.plugins = state.modules.hold(prepared.plugins);
+            folder = prepared.folder;
         }
+        self.tls
+            .resolve(&config, &folder, &mut resolved)
+            .map_err(StartError::Config)?;
         let snapshot = Snapshot::compile(config, revision, &resolved, &self.shared)
             .map_err(StartError::Config)?;
         let snapshot = Arc::new(snapshot);
@@ -196,6 +210,7 @@ impl Gateway {
         state.addresses = bound.addresses;
         state.snapshot = snapshot;
         state.resolved = resolved;
+        state.folder = folder;
         self.process.revision.store(revision, Relaxed);
         self.shared.sweep();
         Ok(revision)
@@ -327,7 +342,8 @@ impl Gateway {
         let counters = self.shards.iter().map(|s| s.counters.clone());
         let counters: Vec<_> = counters.chain(turned).collect();
         let meters = self.state().snapshot.meters();
-        metrics::render(&counters, &self.process, &meters)
+        let core = metrics::render(&counters, &self.process, &meters);
+        self.with_certificates(core)
     }
 
     /// The upstreams and what is known of their endpoints, as JSON.
@@ -390,7 +406,7 @@ impl Gateway {
         }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,6 +14,7 @@
 pub mod asks;
 mod bind;
 mod buf;
+mod certificates;
 mod chunks;
 mod conns;
 mod faults;
@@ -32,9 +33,11 @@ mod prepared;
 mod reactor;
 mod shard;
 mod timers;
+mod tls;
 
 pub use gateway::{workers, Gateway, StartError};
 pub use guest::{Answered, Arrival, Arrived, Local};
 pub use poll::counts;
 pub use prepared::{Prepared, Sockets};
 pub use reactor::Reactor;
+pub use tls::{check_files, dev_certificate, DevCertificate, Looked, Serving, Unpublished};

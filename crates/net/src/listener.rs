@@ -1,8 +1,9 @@
 //! Listening sockets of a shard, and the connections that come through them.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use gateway_core::config::{self, Cidr, Config, Door};
+use gateway_core::config::{self, Cidr, Door};
 use gateway_core::reply::{Body, Reply};
 use gateway_core::snapshot::Snapshot;
 use wire::{Head, Limits};
@@ -12,6 +13,7 @@ use crate::http1::{Stage, Txn};
 use crate::meter::Count as _;
 use crate::poll::{self, Accepted};
 use crate::shard::Shard;
+use crate::tls::ServerTls;
 
 /// A new socket for a listener.
 pub(crate) struct Binding {
@@ -39,6 +41,9 @@ pub(crate) struct Listener {
     pub idle: u64,
     pub stall: u64,
     pub tunnel: u64,
+    /// What its connections are secured with.
+    pub tls: Option<Arc<ServerTls>>,
+    pub handshake: u64,
 }
 
 impl Shard {
@@ -57,7 +62,7 @@ impl Shard {
             if moved {
                 self.retire(l);
             } else if !self.listeners[l].retired {
-                configure(&mut self.listeners[l], config, index);
+                configure(&mut self.listeners[l], snapshot, index);
                 self.listeners[l].meter = snapshot.listener_meters[index];
             }
         }
@@ -66,7 +71,7 @@ impl Shard {
             if !self.listeners.iter().any(|l| !l.retired && l.name == name) {
                 let mut listener = Listener::new(name.to_owned(), None);
                 listener.meter = snapshot.listener_meters[index];
-                configure(&mut listener, config, index);
+                configure(&mut listener, snapshot, index);
                 match self.listeners.iter().position(|l| l.retired) {
                     Some(at) => self.listeners[at] = listener,
                     None => self.listeners.push(listener),
@@ -96,7 +101,7 @@ impl Shard {
             }
             let mut listener = Listener::new(b.name, Some(i));
             listener.meter = snapshot.listener_meters[index];
-            configure(&mut listener, config, index);
+            configure(&mut listener, snapshot, index);
             match place {
                 Some(at) => self.listeners[at] = listener,
                 None => self.listeners.push(listener),
@@ -113,9 +118,14 @@ impl Shard {
         while self.accept(i, l as u16) {}
         self.remove(i);
         for i in self.conns.indices() {
+            let untouched = self.conns.untouched(i);
             let client = self.conns.client(i);
             let idle = client.is_some_and(|c| {
-                let nothing_sent = |t: &Txn| t.stage == Stage::Proxy && t.input.is_empty();
+                let nothing_sent = |t: &Txn| match t.stage {
+                    Stage::Proxy => t.input.is_empty(),
+                    Stage::Handshake => untouched,
+                    _ => false,
+                };
                 usize::from(c.listener) == l && c.txn.as_deref().is_none_or(nothing_sent)
             });
             if idle {
@@ -174,6 +184,12 @@ impl Shard {
                     if proxied {
                         let mut t: Box<Txn> = self.fresh_txn();
                         t.stage = Stage::Proxy;
+                        if let Some(client) = self.conns.client(i) {
+                            client.txn = Some(t);
+                        }
+                    } else if self.listeners[usize::from(slot)].handshake > 0 {
+                        let mut t: Box<Txn> = self.fresh_txn();
+                        self.begin_handshake(i, &mut t);
                         if let Some(client) = self.conns.client(i) {
                             client.txn = Some(t);
                         }
@@ -237,12 +253,19 @@ impl Listener {
             idle: 0,
             stall: 0,
             tunnel: 0,
+            tls: None,
+            handshake: 0,
         }
     }
 }
 
-fn configure(l: &mut Listener, config: &Config, index: usize) {
-    let c = &config.listeners[index];
+fn configure(l: &mut Listener, snapshot: &Snapshot, index: usize) {
+    let c = &snapshot.config.listeners[index];
+    // Without its certificates a listener with TLS has no connections: see `Shard::begin_handshake`.
+    let made = snapshot.listener_tls[index].as_ref();
+    l.tls = made.and_then(|s| s.with.clone().downcast().ok());
+    let tls = c.tls.as_ref();
+    l.handshake = tls.map_or(0, |t| t.server().handshake_timeout.nanos());
     l.index = index as u32;
     l.health = c.health;
     l.trust = c.proxy_protocol.as_ref().map(|p| p.trust.clone().into());

@@ -66,6 +66,7 @@ impl Shard {
             Upstream::Reused => bump(&c.reuses, 1),
             Upstream::Refused => bump(&c.refused, 1),
             Upstream::Retried => bump(&c.retries, 1),
+            Upstream::Insecure => bump(&c.tls_failures, 1),
             Upstream::Failed(failure) => c.failed(failure),
         }
     }
@@ -78,5 +79,6 @@ pub(crate) enum Upstream {
     Reused,
     Refused,
     Retried,
+    Insecure,
     Failed(Failure),
 }

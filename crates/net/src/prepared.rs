@@ -14,6 +14,8 @@ pub struct Prepared {
     pub apps: Sockets,
     /// Where the modules of its plugins are found, by their paths as the config has them.
     pub plugins: HashMap<String, String>,
+    /// Where relative paths of the config begin; empty for the working directory.
+    pub folder: PathBuf,
 }
 
 /// Modules that a request may still name: each is noted for as long as anyone holds it.

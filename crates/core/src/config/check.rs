@@ -19,6 +19,7 @@ use crate::route::pattern::Path;
 use crate::route::MAX_LISTENERS;
 
 mod door;
+mod tls;
 
 /// The lists of a config as far as they could be read.
 pub(super) struct Read<'a> {
@@ -68,12 +69,14 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
     }
     for item in &read.upstreams {
         upstream(item, faults);
+        tls::upstream(item, faults);
     }
     for item in &read.apps {
         app(item, faults);
     }
     for item in &read.listeners {
         door::check(item, &apps, faults);
+        tls::listener(item, faults);
     }
     let goals = Goals { upstreams, apps };
     for item in &read.routes {

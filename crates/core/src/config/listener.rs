@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::{Bind, Name, Whole};
+use super::tls::ListenerTls;
 use super::units::{Cidr, Duration, Size};
 
 /// What reads the requests of a listener. Either way the core decides about them.
@@ -17,7 +18,7 @@ pub enum Door {
     App,
 }
 
-/// A socket that clients connect to; it speaks HTTP/1.1.
+/// A socket that clients connect to; it speaks HTTP/1.1, with or without TLS.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
@@ -32,6 +33,9 @@ pub struct Listener {
     /// The app of `door: app`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<Name>,
+    /// TLS: certificates and who must show one, or `dev` for a certificate of this machine's own, for localhost. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
     /// True to answer `/healthz` and `/readyz` here, before any route.
     #[serde(default)]
     pub health: bool,

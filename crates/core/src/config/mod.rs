@@ -17,6 +17,7 @@ pub mod object;
 mod parse;
 pub mod route;
 pub mod text;
+pub mod tls;
 mod twins;
 pub mod units;
 pub mod upstream;
@@ -43,6 +44,7 @@ pub use self::object::object;
 pub use self::parse::{parse, MAX_TEXT};
 pub use self::route::{EscapedSlash, RawFilter, Route, Share, To};
 pub use self::text::{Bind, Name};
+pub use self::tls::{ClientAuth, ClientAuthMode, ListenerTls, TlsServer, TlsVersion, UpstreamTls};
 pub use self::units::{Duration, Rate, Size};
 pub use self::upstream::{
     Address, Balance, Endpoint, HashKey, Keepalive, Upstream, UpstreamTimeouts,

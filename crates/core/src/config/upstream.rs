@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::fault::{quote, Why};
 use super::text::{text, Name, Whole};
+use super::tls::UpstreamTls;
 use super::units::Duration;
 
 /// A service: endpoints that all give the same answers.
@@ -27,6 +28,9 @@ pub struct Upstream {
     /// What `maglev` hashes, so that equal keys go to the same endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_key: Option<HashKey>,
+    /// TLS towards its endpoints; `{}` for the system's authorities. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
     /// How long the upstream may take.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,

@@ -48,7 +48,7 @@ impl Run {
             self.held = None;
         }
         let mut ex = std::mem::take(&mut self.exchange);
-        let mut client = ex.client;
+        let mut client = ex.client.clone();
         let verdict = {
             let (filter, mut cx) = self.cx(env, snapshot, route, open.filter);
             cx.client = &mut client;

@@ -92,7 +92,10 @@ impl Filter for ClientIp {
 
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
         let peer = cx.client.peer.ip().to_canonical();
-        *cx.client = Client::new(cx.client.peer);
+        *cx.client = Client {
+            tls: cx.client.tls.take(),
+            ..Client::new(cx.client.peer)
+        };
         let walk = match self.header {
             Header::XForwardedFor => {
                 let hops = hops_from_right(req.get_all(Name::XForwardedFor));

@@ -143,7 +143,7 @@ impl Filter for Plugin {
     }
 
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
-        let client = *cx.client;
+        let client = cx.client.clone();
         match (self.body, cx.framing) {
             (None, _) => self.call(cx, req, &client, None),
             (Some(_), Framing::None) => self.call(cx, req, &client, Some(Vec::new())),
@@ -159,7 +159,7 @@ impl Filter for Plugin {
         match a {
             Answer::Plugin(verdict) => self.said(cx, ex, verdict),
             Answer::Body(bytes) => {
-                let client = *cx.client;
+                let client = cx.client.clone();
                 self.call(cx, &ex.request, &client, Some(bytes.to_vec()))
             }
             // A check that a longer body could go around would be none.

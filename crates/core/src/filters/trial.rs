@@ -103,7 +103,7 @@ impl Trial {
         let mut ex = Exchange {
             request: std::mem::take(&mut self.request),
             response: std::mem::take(&mut self.response),
-            client: self.client,
+            client: self.client.clone(),
             framing: self.framing,
         };
         let mut cx = cx!(self);

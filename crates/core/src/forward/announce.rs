@@ -17,7 +17,7 @@ use crate::Nanos;
 
 /// Writes the fields into the request head.
 pub fn announce(ex: &mut Exchange) {
-    let client = ex.client;
+    let client = &ex.client;
     let req = &mut ex.request;
     let mut hops = Text::default();
     if client.trusted_peer {
@@ -29,7 +29,12 @@ pub fn announce(ex: &mut Exchange) {
     let put = req.set_known(Name::XForwardedFor, hops.bytes());
     debug_assert!(put.is_ok(), "addresses and what a head held are valid");
     if !client.trusted_peer || req.get(Name::XForwardedProto).is_none() {
-        let _valid = req.set_known(Name::XForwardedProto, b"http");
+        let proto: &[u8] = if client.tls.is_some() {
+            b"https"
+        } else {
+            b"http"
+        };
+        let _valid = req.set_known(Name::XForwardedProto, proto);
     }
     if !client.trusted_peer || req.get(Name::XForwardedHost).is_none() {
         let _valid = req.set_known_to_authority(Name::XForwardedHost);

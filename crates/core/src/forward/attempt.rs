@@ -38,6 +38,10 @@ pub enum Failure {
     BadResponse,
     /// No response head within the response timeout.
     ResponseTimeout,
+    /// There is no TLS with the upstream: what it speaks is none, or none that is spoken here.
+    Tls,
+    /// The upstream's certificate is not good, or is another host's.
+    TlsCertificate,
 }
 
 impl Failure {
@@ -45,7 +49,11 @@ impl Failure {
     pub fn may_retry(self) -> bool {
         matches!(
             self,
-            Self::NoEndpoint | Self::Refused | Self::ConnectTimeout
+            Self::NoEndpoint
+                | Self::Refused
+                | Self::ConnectTimeout
+                | Self::Tls
+                | Self::TlsCertificate
         )
     }
 }
@@ -88,6 +96,18 @@ pub fn reply(failure: Failure) -> Reply {
             "response_timeout",
             "The upstream did not answer in time.",
             "http_response_timeout",
+        ),
+        Failure::Tls => (
+            502,
+            "upstream_tls",
+            "There is no secure connection to the upstream.",
+            "tls_protocol_error",
+        ),
+        Failure::TlsCertificate => (
+            502,
+            "upstream_certificate",
+            "There is no secure connection to the upstream.",
+            "tls_certificate_error",
         ),
     };
     Reply::problem(status, code, why).with("proxy-status", format!("ironsluice; error={proxy}"))

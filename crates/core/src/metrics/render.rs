@@ -82,6 +82,18 @@ pub fn render(shards: &[Arc<ShardCounters>], process: &ProcessCounters, meters: 
         ("kind", |s| &s.plugin_failures),
         shards,
     ));
+    all.push(codes(
+        "ironsluice_tls_handshakes_total",
+        "TLS handshakes of clients, by kind.",
+        ("code", |s| &s.handshakes),
+        shards,
+    ));
+    all.push(codes(
+        "ironsluice_tls_handshake_failures_total",
+        "TLS handshakes of clients that came to nothing, by why.",
+        ("code", |s| &s.failed_handshakes),
+        shards,
+    ));
     let sum =
         |read: fn(&ShardCounters) -> &AtomicU64| shards.iter().map(|s| read(s).load(Relaxed)).sum();
     all.push(single(
@@ -160,7 +172,7 @@ const ROUTE_METRICS: [(&str, &str, Read<RouteCounters>); 2] = [
     ),
 ];
 
-const UPSTREAM_METRICS: [(&str, &str, Read<UpstreamCounters>); 8] = [
+const UPSTREAM_METRICS: [(&str, &str, Read<UpstreamCounters>); 9] = [
     (
         "ironsluice_upstream_connects_total",
         "Connections opened to endpoints.",
@@ -200,6 +212,11 @@ const UPSTREAM_METRICS: [(&str, &str, Read<UpstreamCounters>); 8] = [
         "ironsluice_upstream_retries_total",
         "Requests sent again.",
         |u| &u.retries,
+    ),
+    (
+        "ironsluice_upstream_tls_failures_total",
+        "Connections to endpoints that came to no TLS.",
+        |u| &u.tls_failures,
     ),
 ];
 

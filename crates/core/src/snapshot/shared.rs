@@ -21,9 +21,18 @@ pub struct Shared {
     seed: u64,
 }
 
+/// How an endpoint's connections are secured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Secure {
+    /// [`super::Secured::identity`].
+    pub identity: u64,
+    /// The host that is asked for and verified.
+    pub host: Box<str>,
+}
+
 #[derive(Default)]
 struct Endpoints {
-    live: HashMap<Address, Weak<Live>>,
+    live: HashMap<(Address, Option<Secure>), Weak<Live>>,
     /// Which slots are taken, by whom.
     slots: Vec<Weak<Live>>,
 }
@@ -42,16 +51,19 @@ impl Shared {
         self.seed
     }
 
-    /// What is known of the endpoint at this address.
-    pub fn live(&self, address: Address) -> Arc<Live> {
+    /// What is known of the endpoint at this address. Connections that are secured differently are of
+    /// different endpoints.
+    pub fn live(&self, address: Address, secure: Option<Secure>) -> Arc<Live> {
         let mut e = lock(&self.endpoints);
-        if let Some(live) = e.live.get(&address).and_then(Weak::upgrade) {
+        let key = (address, secure);
+        if let Some(live) = e.live.get(&key).and_then(Weak::upgrade) {
             return live;
         }
         let free = e.slots.iter().position(|w| w.strong_count() == 0);
         let slot = free.unwrap_or(e.slots.len());
         let live = Arc::new(Live {
-            address: address.clone(),
+            address: key.0.clone(),
+            secure: key.1.as_ref().map(|s| s.host.clone()),
             slot: slot as u32,
             active: AtomicU32::new(0),
             rests_until: AtomicU64::new(0),
@@ -63,7 +75,7 @@ impl Shared {
         if e.live.len() > 2 * e.slots.len() {
             e.live.retain(|_, w| w.strong_count() > 0);
         }
-        e.live.insert(address, Arc::downgrade(&live));
+        e.live.insert(key, Arc::downgrade(&live));
         live
     }
 

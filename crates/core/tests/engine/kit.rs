@@ -117,7 +117,10 @@ impl Gateway {
                         .add(name.as_bytes(), value.as_bytes())
                         .expect("a valid field");
                 }
-                Some(self.run.begin(&mut env, &self.snapshot, 0, self.client))
+                Some(
+                    self.run
+                        .begin(&mut env, &self.snapshot, 0, self.client.clone()),
+                )
             }
             Event::Answer(id, answer) => Some(self.run.answer(&mut env, AskId(id), answer)),
             Event::Response(id, status) => {

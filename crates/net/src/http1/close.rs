@@ -78,7 +78,7 @@ impl Shard {
         }
     }
 
-    fn close_gently(&mut self, i: u32, t: &mut Txn) -> Next {
+    pub(super) fn close_gently(&mut self, i: u32, t: &mut Txn) -> Next {
         t.stage = Stage::Lingering;
         t.drain_left = LINGER;
         t.input.clear();
@@ -90,12 +90,18 @@ impl Shard {
     }
 
     fn shut(&mut self, i: u32, t: &mut Txn) -> Next {
-        t.flags.shut = true;
-        let done = t.request.reader.is_done();
-        if done && !self.conns[i].readable {
+        let silent = t.request.reader.is_done() && !self.conns[i].readable;
+        if silent && !self.conns.is_secure(i) {
             return Next::Close;
         }
-        self.conns.finish(i);
+        if !self.conns.finish(i) {
+            self.stall_timer(i, t);
+            return Next::Wait;
+        }
+        if silent {
+            return Next::Close;
+        }
+        t.flags.shut = true;
         self.wheel.set(i, self.now + LINGER_TIME);
         Next::Again
     }
@@ -199,6 +205,10 @@ impl Shard {
                 self.forward_failed(i, t, gateway_core::forward::Failure::ResponseTimeout)
             }
             Stage::Responding => Next::Reset,
+            Stage::Handshake => {
+                self.count_handshake_failure("timeout");
+                Next::Close
+            }
             _ => Next::Close,
         }
     }

@@ -85,6 +85,7 @@ impl Shard {
     fn advance(&mut self, i: u32, t: &mut Txn) -> Next {
         match t.stage {
             Stage::Proxy => self.read_proxy_header(i, t),
+            Stage::Handshake => self.shake_client(i, t),
             Stage::Head => self.read_head(i, t),
             Stage::Lingering if self.conns[i].guest => self.end_guest(i, t),
             Stage::Lingering | Stage::Draining => self.throw_away(i, t),

@@ -8,6 +8,7 @@ use wire::http1::Refusal;
 use wire::Framing;
 
 use super::drive::Next;
+use super::handshake::misdirected;
 use super::txn::{Stage, Txn};
 use crate::faults;
 use crate::meter::Count as _;
@@ -131,6 +132,7 @@ impl Shard {
             || (listener.requests > 0 && requests >= listener.requests);
         let limits = listener.limits;
         let (index, health) = (listener.index, listener.health);
+        let to_be_secure = listener.tls.is_some();
         t.request.begin(info.framing, &limits);
         t.run.exchange.framing = info.framing;
         self.wheel.clear(i);
@@ -140,13 +142,22 @@ impl Shard {
             }
         }
         faults::panic_if(t, b"head");
+        let mut client = Client::new(peer);
+        if let Some((facts, policy)) = self.conns.proved(i) {
+            if let Some(reply) = self.misdirected(i, policy, &t.run.exchange.request) {
+                return self.reply(i, t, &reply);
+            }
+            client.tls = Some(facts);
+        } else if to_be_secure && !self.conns[i].guest {
+            // It came before the config asked for TLS.
+            t.flags.close = true;
+            return self.reply(i, t, &misdirected());
+        }
         let snapshot = self.snapshot.clone();
         if self.conns[i].guest && !snapshot.is_plain() && self.must_know(i, t) {
             return Next::Close;
         }
-        let step = t
-            .run
-            .begin(&mut env!(self), &snapshot, index, Client::new(peer));
+        let step = t.run.begin(&mut env!(self), &snapshot, index, client);
         self.apply(i, t, step)
     }
 
@@ -183,6 +194,10 @@ impl Shard {
                 t.input.consume(len);
                 if let (Some(source), Some(client)) = (source, self.conns.client(i)) {
                     client.peer = source;
+                }
+                if self.listener_of(i).handshake > 0 {
+                    self.begin_handshake(i, t);
+                    return Next::Again;
                 }
                 t.stage = Stage::Head;
                 t.started = if t.input.is_empty() { 0 } else { self.now };

@@ -92,7 +92,7 @@ impl Shard {
                     Moved::Blocked => self.conns[from].readable = false,
                     Moved::End => {
                         self.conns[from].readable = false;
-                        self.conns.finish(to);
+                        let _said_when_there_is_room = self.conns.finish(to);
                         if up {
                             t.flags.client_ended = true;
                         } else {
@@ -103,7 +103,9 @@ impl Shard {
                 }
             }
         }
-        if t.flags.client_ended && t.flags.up_ended && t.out.is_empty() && t.up_out.is_empty() {
+        let sent = t.out.is_empty() && t.up_out.is_empty();
+        let flushed = self.conns.is_flushed(i) && self.conns.is_flushed(t.up);
+        if t.flags.client_ended && t.flags.up_ended && sent && flushed {
             return self.tunnel_over(i, t, true);
         }
         if later {

@@ -102,6 +102,8 @@ pub(crate) struct Flags {
 pub(crate) enum Stage {
     /// A PROXY header must come first.
     Proxy,
+    /// It becomes secure.
+    Handshake,
     /// Its head is being read.
     #[default]
     Head,

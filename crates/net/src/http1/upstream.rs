@@ -70,6 +70,7 @@ impl Shard {
                 live: live.clone(),
                 client: i,
                 connecting: true,
+                shaking: false,
                 counted: false,
                 reused: false,
                 requests: 0,
@@ -117,11 +118,22 @@ impl Shard {
             if !self.conns[up].readable && !self.conns[up].read_closed {
                 return;
             }
+            // TLS has things to say of its own, such as tickets.
+            if self.conns.is_secure(up) && !self.unread(up) {
+                return;
+            }
             self.pools.remove(&mut self.conns, up, slot);
             self.remove(up);
             return;
         }
         let i = u.client;
+        if u.shaking {
+            let Some(t) = self.take(i) else {
+                return;
+            };
+            self.step(i, t, |shard, t| shard.shake_upstream(i, up, t));
+            return;
+        }
         if u.connecting {
             if !self.conns[up].writable {
                 return;
@@ -142,13 +154,22 @@ impl Shard {
         self.drive(i);
     }
 
-    fn connection_made(&mut self, i: u32, up: u32, t: &mut Txn) -> Next {
+    pub(super) fn connection_made(&mut self, i: u32, up: u32, t: &mut Txn) -> Next {
+        let secure = self.conns.is_secure(up);
         let Some(u) = self.conns.up(up) else {
             return Next::Close;
         };
+        if u.live.secure.is_some() && !secure {
+            return self.secure_upstream(i, up, t);
+        }
         u.connecting = false;
         u.live.accepted();
-        if self.conns[up].readable && !self.conns[up].read_closed {
+        let spoke = if secure {
+            self.unread(up)
+        } else {
+            self.conns[up].readable && !self.conns[up].read_closed
+        };
+        if spoke {
             // It spoke before it was asked: that is no answer to this request.
             return self.forward_failed(i, t, Failure::BadResponse);
         }

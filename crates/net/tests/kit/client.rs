@@ -6,8 +6,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use super::{Pieces, PATIENCE};
 
 /// A connection to a gateway.
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     pending: Vec<u8>,
 }
 
@@ -34,6 +34,22 @@ impl Client {
         }
     }
 
+    /// Says that nothing more will be sent.
+    pub fn finish(&mut self) -> &mut Self {
+        let _closed = self.stream.shutdown(Shutdown::Write);
+        self
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// A client that speaks through this.
+    pub fn over(stream: S) -> Self {
+        Self {
+            stream,
+            pending: Vec::new(),
+        }
+    }
+
     /// Sends all. A peer that has closed is no fault: the answer tells.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _closed = self.stream.write_all(bytes.as_ref());
@@ -47,12 +63,6 @@ impl Client {
                 break;
             }
         }
-        self
-    }
-
-    /// Says that nothing more will be sent.
-    pub fn finish(&mut self) -> &mut Self {
-        let _closed = self.stream.shutdown(Shutdown::Write);
         self
     }
 

@@ -16,6 +16,16 @@ impl Edge {
         Self { gateway }
     }
 
+    /// Starts one whose paths begin in `folder`.
+    pub fn start_in(folder: &std::path::Path, config: &str) -> Self {
+        let prepared = net::Prepared {
+            folder: folder.to_owned(),
+            ..net::Prepared::default()
+        };
+        let gateway = Gateway::start_with(parse(config), prepared).expect("the gateway starts");
+        Self { gateway }
+    }
+
     /// One listener, one thread, and everything to one upstream of these endpoints.
     pub fn to(endpoints: &[SocketAddr]) -> Self {
         Self::start(&config_to(endpoints, "{}", "[]"))

@@ -10,6 +10,7 @@ mod port;
 mod process;
 mod second;
 pub mod table;
+pub mod tls;
 
 pub use client::{field, Client, Response};
 pub use edge::{config_to, Edge};

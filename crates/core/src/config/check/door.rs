@@ -61,8 +61,9 @@ pub(super) fn check(item: &Item<'_, Listener>, apps: &HashMap<&str, u32>, faults
 }
 
 /// Keys that only the edge can keep: uWebSockets.js has timeouts of its own, reads PROXY headers from anybody, and
-/// does not count requests.
-const OURS: [(&str, &str); 6] = [
+/// does not count requests, and its app here speaks no TLS.
+const OURS: [(&str, &str); 7] = [
+    ("tls", "/tls"),
     ("proxy_protocol", "/proxy_protocol"),
     ("backlog", "/backlog"),
     ("timeouts.head", "/timeouts/head"),
