@@ -17,7 +17,7 @@ test('each command line has its exit code and its words', async (t) => {
   const cwd = await folder(t, { 'good.yaml': GOOD, 'bad.yaml': BAD });
   const cases: [string[], number, 'stdout' | 'stderr', RegExp][] = [
     [[], 2, 'stderr', /^Usage: ironsluice COMMAND/],
-    [['--help'], 0, 'stdout', /init.*\n.*start.*\n.*check.*\n.*reload.*\n.*doctor.*\n.*version/],
+    [['--help'], 0, 'stdout', /init.*\n.*start.*\n.*check.*\n.*reload.*\n.*doctor.*\n.*cert.*\n.*version/],
     [['help', 'check'], 0, 'stdout', /^Usage: ironsluice check \[FILE\]/],
     [['start', '--help'], 0, 'stdout', /^Usage: ironsluice start .*SIGHUP reloads/s],
     [['reload', '-h'], 0, 'stdout', /--admin IP:PORT/],

@@ -44,6 +44,8 @@ export type Code =
   | 'unknown_upstream'
   /** What it needs of Node or the system is not there. */
   | 'not_supported'
+  /** A certificate that was to be published cannot be served. */
+  | 'certificate_refused'
   /** The access log cannot be written. */
   | 'access_log_failed'
   /** The system gave no thread or descriptor. */
@@ -106,6 +108,7 @@ const FIXES: Partial<Record<Code, string>> = {
   config_invalid: '',
   bind_failed: '',
   access_log_failed: '',
+  certificate_refused: '',
   system: '',
   closed: 'create a new gateway',
   addon_missing: '',

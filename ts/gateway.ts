@@ -8,8 +8,9 @@
 import { Admin } from './admin.js';
 import { Apps } from './app/apps.js';
 import { checkMessage, checkTopic } from './app/topics.js';
+import { Certificates } from './certificates.js';
 import { judge } from './config/check.js';
-import { type Loaded, loadFile, loadValue } from './config/load.js';
+import { folderOf, type Loaded, loadFile, loadValue } from './config/load.js';
 import { GateError, wrap } from './errors.js';
 import { type Injected, Injector, type InjectRequest } from './inject.js';
 import { createLog, type Log } from './log.js';
@@ -43,6 +44,7 @@ export class Gateway {
   readonly #native: Native;
   readonly #code: Code;
   readonly #resolver: Resolver;
+  readonly #certificates: Certificates;
   readonly #log: Log;
   readonly #options: GatewayOptions;
   /** The core's threads are not known to Node; this keeps the process up until `close`. */
@@ -69,6 +71,7 @@ export class Gateway {
     this.#options = options;
     this.#log = log;
     this.#resolver = new Resolver(native, log);
+    this.#certificates = new Certificates(native, log);
   }
 
   /** Starts a gateway; resolves when it takes traffic and host names were tried once. */
@@ -89,6 +92,7 @@ export class Gateway {
       await code.commit(native, settings);
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
       await gateway.#resolver.start();
+      gateway.#certificates.watch(settings.hasTls);
     } catch (error) {
       await gateway.close(0);
       throw error;
@@ -213,6 +217,7 @@ export class Gateway {
 
   async #close(timeoutMs: number): Promise<void> {
     this.#resolver.stop();
+    this.#certificates.stop();
     this.#code.apps.goodbye(); // WebSockets and event streams would keep a drain waiting
     try {
       const doors = this.#code.apps.closeDoors(timeoutMs);
@@ -249,6 +254,7 @@ export class Gateway {
     this.#admin = admin;
     admin?.update(shown(loaded, settings));
     if (admin !== before) void before?.close(); // it may have to deliver the answer to this reload first
+    this.#certificates.watch(settings.hasTls);
     await this.#resolver.refresh('new');
     await this.#keep();
     await opened;
@@ -306,7 +312,7 @@ class Code {
   /** Loads what a config needs beside what runs; then comes `commit` or `abandon`. */
   async prepare(loaded: Loaded, settings: Settings): Promise<Prepared> {
     const plugins = await this.#plugins.prepare(loaded, settings);
-    return { apps: await this.apps.prepare(loaded, settings), plugins };
+    return { apps: await this.apps.prepare(loaded, settings), plugins, folder: folderOf(loaded) };
   }
 
   /** What was prepared is in force; resolves when apps are at their doors. */

@@ -39,6 +39,8 @@ export async function run(words: readonly string[]): Promise<Outcome> {
       return (await import('./commands/reload.js')).reload(values);
     case 'doctor':
       return (await import('./commands/doctor.js')).doctor(values);
+    case 'cert':
+      return (await import('./commands/cert.js')).cert(rest[0], values);
     case 'version': {
       const { version } = await import('./native.js');
       process.stdout.write(`ironsluice ${version()}\n`);

@@ -8,7 +8,10 @@ import { loaded } from '#addon';
 import {
   type Check,
   checkConfig,
+  type DevCertificate,
+  devCertificate,
   type GatewayView,
+  type LookedAt,
   Gateway as NativeGateway,
   attach as nativeAttach,
   version as nativeVersion,
@@ -23,13 +26,25 @@ export type Native = NativeGateway;
 export type View = GatewayView;
 /** What the config says to this layer. */
 /** What this layer makes ready for a config. */
-export type { Check, PluginModule, Prepared, Settings };
+export type { Check, DevCertificate, LookedAt, PluginModule, Prepared, Settings };
 /** The file of the addon, and where it is from. */
 export { loaded };
 
-/** All faults of a config, or what it says to this layer. Never throws for a config's sake. */
-export function check(json: string): Check {
-  return checkConfig(json);
+/**
+ * All faults of a config and of the certificates it names, or what it says to this layer. Never throws for a config's
+ * sake. `folder` is where relative paths begin; a certificate that has ended is a fault if `isStrict`.
+ */
+export function check(json: string, folder: string, isStrict: boolean): Check {
+  return checkConfig(json, folder, isStrict);
+}
+
+/**
+ * The certificate of `tls: dev`: made if it is not there or ends soon.
+ *
+ * @throws `Error` with `code` `system`.
+ */
+export function developmentCertificate(): DevCertificate {
+  return devCertificate();
 }
 
 /**

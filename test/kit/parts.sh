@@ -34,6 +34,9 @@ nginx nginx 1.18 -v peer
 haproxy haproxy 2.4 -v peer
 curl curl 7.68 --version client
 chromium chromium 100 --version browser
+openssl openssl 1.1.1 version client
+sslscan sslscan 2.0 --version tls
+testssl testssl.sh 3.0 --version tls
 strace strace 5.10 --version system-calls
 valgrind valgrind 3.16 --version instructions
 wrk wrk 4.1 -v client
@@ -44,7 +47,7 @@ TABLE
 # The first number with a dot in what a program says about itself, or nothing.
 version_of() {
   command -v "$1" >/dev/null 2>&1 || return 0
-  "$1" "$2" 2>&1 | sed -n 's/[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | sed -n 1p
+  "$1" "$2" 2>&1 | sed 's/\x1b\[[0-9;]*m//g' | sed -n 's/[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | sed -n 1p
 }
 
 # `.venv/bin/envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`

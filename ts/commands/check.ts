@@ -16,7 +16,7 @@ export async function check(path: string | undefined, flags: Flags): Promise<Out
   const label = discover(path);
   try {
     const loaded = await loadFile(label);
-    const settings = judge(loaded);
+    const settings = judge(loaded, true);
     await bundles(loaded, [...appModules(settings), ...pluginModules(settings)]);
   } catch (error) {
     if (!(error instanceof ConfigError) || flags.json !== true) throw error;

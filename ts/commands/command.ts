@@ -78,6 +78,13 @@ export const COMMANDS = {
     what: 'Says what this machine gives a gateway, and which server runs the admin listener. Exit 3 if none can run.',
     more: 'IRONSLUICE_SERVER=uws or node chooses the server.',
   },
+  cert: {
+    usage: 'cert dev',
+    files: 1,
+    flags: ['json'],
+    what: "Makes this machine's certificate for https://localhost, which tls: dev serves, and says how to trust it.",
+    more: 'It is kept in $XDG_STATE_HOME/ironsluice/dev (~/.local/state/ironsluice/dev). What is there stays.',
+  },
   version: { usage: 'version', files: 0, flags: [], what: 'Prints the version.', more: '' },
 } as const;
 

@@ -6,7 +6,7 @@
  * Errors: `config_not_found`, `config_unreadable`, `config_invalid`. Bounds: {@link MAX_BYTES} a file.
  */
 import { open } from 'node:fs/promises';
-import { extname, resolve } from 'node:path';
+import { dirname, extname, resolve } from 'node:path';
 import { ConfigError, type Fault, GateError } from '../errors.js';
 import { type Env, fill, hasVariables } from './env.js';
 import { scan } from './json.js';
@@ -32,6 +32,11 @@ export interface Loaded {
   shown(): unknown;
   /** The error for `faults` of the core and the {@link unset}, each with its line and column where the source has them. */
   error(faults: readonly Fault[]): ConfigError;
+}
+
+/** Where relative paths of a config begin: beside its file, or in the working directory. */
+export function folderOf({ source }: Pick<Loaded, 'source'>): string {
+  return source === undefined ? process.cwd() : dirname(source);
 }
 
 /** Reads the file at `path`; its ending says how. */

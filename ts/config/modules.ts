@@ -7,12 +7,12 @@
 import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Fault } from '../errors.js';
 import type { Settings } from '../native.js';
 import { bundle } from './bundle.js';
-import type { Loaded } from './load.js';
+import { folderOf, type Loaded } from './load.js';
 
 /** A module, and where the config names it. */
 export interface NamedModule {
@@ -40,7 +40,7 @@ export function pluginModules(settings: Settings): NamedModule[] {
  * @throws ConfigError, with a fault for each that cannot be read or has an error.
  */
 export async function bundles(loaded: Loaded, named: readonly NamedModule[]): Promise<string[]> {
-  const base = loaded.source === undefined ? process.cwd() : dirname(loaded.source);
+  const base = folderOf(loaded);
   const faults: Fault[] = [];
   const texts = await Promise.all(
     named.map(async ({ path, module }) => {
