@@ -14,6 +14,7 @@ import ts from 'typescript';
 import { parse } from 'yaml';
 import { type Config, checkConfig } from '../ts/index.js';
 import { folder } from './kit/binary.js';
+import { certificate } from './kit/certificate.js';
 import { EXAMPLES } from './kit/example.js';
 import { origin } from './kit/origin.js';
 
@@ -48,8 +49,12 @@ test('every config in YAML passes the check', async (t) => {
     return whole === undefined ? [] : [{ at, text: whole }];
   });
   configs.push({ at: 'ironsluice.demo.yaml', text: readFileSync(`${ROOT}ironsluice.demo.yaml`, 'utf8') });
+  const { cert, key } = await certificate(t);
   for (const { at, text } of configs) {
-    const config = join(await folder(t, { 'a.yaml': text }), 'a.yaml');
+    // Certificates that a page names are there, as it supposes.
+    const named = [...text.matchAll(/\b[a-z-]+\.(pem|key)\b/g)];
+    const files = Object.fromEntries(named.map(([name, ending]) => [name, ending === 'pem' ? cert : key]));
+    const config = join(await folder(t, { ...files, 'a.yaml': text }), 'a.yaml');
     await assert.doesNotReject(checkConfig({ config }), at);
   }
 });
