@@ -1,9 +1,12 @@
 /** The side-by-side benchmark's own arithmetic and manners: a wrong median or a lost row would be a wrong claim. */
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { createSecureContext } from 'node:tls';
+import { makeCertificate } from '../bench/load/certificate.js';
 import { readOptions } from '../bench/load/options.js';
 import { command } from '../bench/load/peers/command.js';
 import { ALL_PEERS, PEERS } from '../bench/load/peers/index.js';
@@ -106,7 +109,7 @@ test('each peer writes a configuration that names its port and the origin', asyn
 
 test('each scenario with apps has peers that name their port and what is behind them', async (t) => {
   const names = new Set<string>();
-  for (const scenario of SCENARIOS.filter(({ peers }) => peers !== undefined)) {
+  for (const scenario of SCENARIOS.filter(({ peers, tls }) => peers !== undefined && !tls)) {
     const { feature, bounds = [] } = scenario;
     const peers = usualPeers(scenario);
     assert.equal(peers[0]?.name, 'ironsluice', scenario.name);
@@ -133,6 +136,56 @@ test('each scenario with apps has peers that name their port and what is behind 
     }
   }
   for (const name of names) assert.ok(ALL_PEERS.has(name), `${name} can be asked for`);
+});
+
+test('each scenario with TLS has peers that show the one certificate', async (t) => {
+  const secure = SCENARIOS.filter(({ tls }) => tls);
+  assert.deepEqual(
+    secure.map(({ name }) => name),
+    ['tls', 'tls-handshake'],
+  );
+  const certificate = { host: 'bench.test', cert: '/x/cert.pem', key: '/x/key.pem', both: '/x/both.pem' };
+  const mine = command('mine=serve {cert} {key}');
+  for (const peer of [...secure.flatMap(usualPeers), mine]) {
+    const setting = {
+      dir: await folder(t),
+      port: 18081,
+      origin: '127.0.0.1:18082',
+      feature: 'plain',
+    } as const;
+    const texts = async (more: object): Promise<string> => {
+      const argv = await peer.prepare({ ...setting, ...more });
+      const files = argv.join(' ').match(new RegExp(`${setting.dir}/\\S+\\.(conf|cfg|json)`, 'g')) ?? [];
+      return [...argv, ...(await Promise.all(files.map((file) => readFile(file, 'utf8'))))].join('\n');
+    };
+    const all = await texts({ certificate });
+    const isThere =
+      all.includes(certificate.both) ||
+      [certificate.cert, certificate.key].every((file) => all.includes(file));
+    assert.ok(isThere, `${peer.name}: ${all}`);
+    if (peer !== mine) assert.match(all, /TLSv1\.3|"min_version": "1\.3"/, peer.name);
+    const clear = await texts({});
+    assert.doesNotMatch(clear, /\.pem|\bssl|"tls"/, peer.name);
+  }
+});
+
+test('a server with TLS is waited for, and shows the certificate that was made', async (t) => {
+  const dir = await folder(t);
+  const certificate = await makeCertificate(dir);
+  const made = new X509Certificate(await readFile(certificate.cert));
+  assert.equal(made.publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1');
+  assert.equal(made.checkHost(certificate.host), certificate.host);
+  const both = await readFile(certificate.both);
+  assert.doesNotThrow(() => createSecureContext({ cert: both, key: both }), 'they fit and are in one file');
+  const port = await freePort();
+  const program = `const { readFileSync: read } = require('node:fs');
+const [cert, key, port] = process.argv.slice(1);
+const answer = (_, response) => response.end('x'.repeat(128));
+require('node:https').createServer({ cert: read(cert), key: read(key) }, answer).listen(Number(port), '127.0.0.1');`;
+  const argv = [process.execPath, '-e', program, certificate.cert, certificate.key, String(port)];
+  const running = await serve({ name: 'https', argv, cpu: 0, at: port, dir, certificate });
+  assert.equal(running.port, port);
+  await running.stop();
 });
 
 test('bare uWebSockets.js is waited for at a port and at a path', async (t) => {

@@ -7,8 +7,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tool } from './build.js';
+import { makeCertificate } from './certificate.js';
 import type { Options } from './options.js';
-import type { Peer } from './peers/peer.js';
+import type { Certificate, Peer } from './peers/peer.js';
 import type { Running } from './process.js';
 import { digits, type Row, table } from './report.js';
 import { startOrigin, startPeer } from './rounds.js';
@@ -27,8 +28,8 @@ export interface Idle {
   bytes_per_connection: number;
 }
 
-/** Measures each peer once, in a process of its own. */
-export async function runIdle(peers: readonly Peer[], options: Options): Promise<Idle[]> {
+/** Measures each peer once, in a process of its own; with `tls` each connection has made a handshake of TLS 1.3. */
+export async function runIdle(peers: readonly Peer[], options: Options, tls: boolean): Promise<Idle[]> {
   const results: Idle[] = [];
   for (const peer of peers) {
     const dir = await mkdtemp(join(tmpdir(), 'bench-idle-'));
@@ -36,9 +37,10 @@ export async function runIdle(peers: readonly Peer[], options: Options): Promise
     try {
       const origin = await startOrigin(dir, options.loadCpu);
       started.push(origin);
-      const proxy = await startPeer(peer, { feature: 'plain' }, origin, dir, options.proxyCpu);
+      const certificate = tls ? await makeCertificate(dir) : undefined;
+      const proxy = await startPeer(peer, { feature: 'plain', certificate }, origin, dir, options.proxyCpu);
       started.push(proxy);
-      const steps = await open(proxy, options);
+      const steps = await open(proxy, options, certificate);
       results.push({ peer: peer.name, steps, bytes_per_connection: slope(steps) });
     } finally {
       await Promise.all(started.map((running) => running.stop()));
@@ -68,8 +70,9 @@ function slope(steps: readonly Step[]): number {
   return ((after.memory_kib - before.memory_kib) * 1024) / connections;
 }
 
-function open(proxy: Running, options: Options): Promise<Step[]> {
+function open(proxy: Running, options: Options, certificate?: Certificate): Promise<Step[]> {
   const args = ['--to', `127.0.0.1:${proxy.port}`, '--watch', String(proxy.pid)];
+  if (certificate) args.push('--tls', certificate.cert);
   const child = spawn(tool('idle'), [...args, '--steps', options.steps.join(',')], {
     // No input: it ends as soon as the last step is printed.
     stdio: ['ignore', 'pipe', 'inherit'],

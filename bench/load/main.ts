@@ -14,7 +14,7 @@ import { idleMarkdown, runIdle } from './idle.js';
 import { commit, machine } from './machine.js';
 import { microMarkdown, runMicro } from './micro.js';
 import { type Options, readOptions, USAGE } from './options.js';
-import { PEERS } from './peers/index.js';
+import { PEERS, TLS_PEERS } from './peers/index.js';
 import type { Peer } from './peers/peer.js';
 import { ROOT } from './process.js';
 import { type Provenance, roundsMarkdown, writeResult } from './report.js';
@@ -49,7 +49,15 @@ async function measure(name: string, options: Options, versions: ReadonlyMap<str
     console.log(`\n${name}: none of ${options.peers.join(', ')} fits it, skipped`);
     return;
   }
-  const own = peers.map((peer) => [peer.name, versions.get(peer.name) ?? ''] as const);
+  const scenario = SCENARIOS.find((scenario) => scenario.name === name);
+  const isSecure = scenario?.tls === true || name === 'idle-tls';
+  const own = await Promise.all(
+    peers.map(async (peer) => {
+      const library = isSecure ? await peer.library?.() : undefined;
+      const version = versions.get(peer.name) ?? '';
+      return [peer.name, library === undefined ? version : `${version} with ${library}`] as const;
+    }),
+  );
   const about: Omit<Provenance, 'about' | 'settings'> = {
     scenario: name,
     date: new Date().toISOString().slice(0, 16).replace('T', ' '),
@@ -57,7 +65,6 @@ async function measure(name: string, options: Options, versions: ReadonlyMap<str
     machine: machine(),
     versions: Object.fromEntries(own),
   };
-  const scenario = SCENARIOS.find((scenario) => scenario.name === name);
   console.log(`\n${name}: ${own.map((pair) => pair.join(' ')).join(', ')}`);
   if (scenario) return measureRounds(scenario, peers, options, about);
   const { out } = options;
@@ -74,9 +81,10 @@ async function measure(name: string, options: Options, versions: ReadonlyMap<str
     console.log(await writeResult(out, provenance, microMarkdown(rows), { rows }));
     return;
   }
-  const results = await runIdle(peers, options);
+  const results = await runIdle(peers, options, isSecure);
   const settings = { connections: options.steps.join(' then ') };
-  const provenance = { ...about, about: 'connections that served a request and rest', settings };
+  const what = isSecure ? 'TLS 1.3 connections' : 'connections';
+  const provenance = { ...about, about: `${what} that served a request and rest`, settings };
   console.log(await writeResult(out, provenance, idleMarkdown(results), { results }));
 }
 
@@ -99,6 +107,7 @@ async function measureRounds(
       'proxy on CPU': options.proxyCpu,
       'client and origin on CPU': options.loadCpu,
       'other processes at most %': options.tolerance * 100,
+      ...(rounds.tls === undefined ? {} : { 'TLS with': rounds.tls }),
     };
     const provenance = { ...about, about: scenario.about, settings };
     const body = roundsMarkdown(rounds, options.base, scenario.bounds);
@@ -115,8 +124,9 @@ async function measureRounds(
 function choose(name: string, { peers, commands }: Options): readonly Peer[] {
   if (name === 'micro' || name === 'boundary') return [];
   const scenario = SCENARIOS.find((scenario) => scenario.name === name);
-  const fitting = scenario ? usualPeers(scenario) : PEERS;
-  const usual = scenario ? fitting : fitting.filter((peer) => IDLE.includes(peer.name));
+  const idle = name === 'idle-tls' ? TLS_PEERS : PEERS;
+  const fitting = scenario ? usualPeers(scenario) : idle;
+  const usual = scenario ? fitting : fitting.filter((peer) => IDLE_PEERS.includes(peer.name));
   const others = commands.length > 0 ? usual.filter((peer) => peer.name !== 'ironsluice') : usual;
   const chosen = peers.length > 0 ? fitting.filter((peer) => peers.includes(peer.name)) : others;
   return [...commands, ...chosen];
@@ -141,7 +151,7 @@ function message(error: unknown): string {
 }
 
 /** HAProxy and Envoy reserve by their own settings; nginx is the one that a connection's cost is compared with. */
-const IDLE = ['ironsluice', 'nginx'];
+const IDLE_PEERS = ['ironsluice', 'nginx'];
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   // Ends the children too: see `process.ts`.

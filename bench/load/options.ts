@@ -29,8 +29,11 @@ export interface Options {
   build: boolean;
 }
 
+/** Connections that rest, in the clear and in TLS. */
+const IDLE: readonly string[] = ['idle', 'idle-tls'];
+
 /** Scenarios in the order in which they run when none is named. */
-export const NAMES: readonly string[] = [...SCENARIOS.map(({ name }) => name), 'idle', 'boundary', 'micro'];
+export const NAMES: readonly string[] = [...SCENARIOS.map(({ name }) => name), ...IDLE, 'boundary', 'micro'];
 
 export const USAGE = `npm run bench [-- SCENARIO...] [options]
 
@@ -38,7 +41,7 @@ Scenarios: ${NAMES.join(', ')} (all when none is named)
 
   --peers a,b          of ${[...ALL_PEERS.keys()].join(', ')}
                        (default: all that fit the scenario)
-  --cmd 'NAME=COMMAND' another proxy; {port} {origin} {config} {dir} are filled in (may be repeated)
+  --cmd 'NAME=COMMAND' another proxy; {port} {origin} {config} {cert} {key} {dir} are filled in (may be repeated)
   --base NAME          what the others are compared with (default: ironsluice, else the first --cmd)
   --secs N             seconds measured a proxy a round (3)
   --warmup N           seconds before that (0.5)

@@ -5,12 +5,14 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { get } from 'node:http';
+import http from 'node:http';
+import https from 'node:https';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { Certificate } from './peers/peer.js';
 
 /** The repository's root; this file runs as `dist/bench/load/process.js`. */
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -37,6 +39,8 @@ export interface Start {
   /** The port of 127.0.0.1 at which it will listen, or the path of a Unix socket. */
   at: number | string;
   dir: string;
+  /** What it will show; without it there is no TLS. */
+  certificate?: Certificate | undefined;
 }
 
 const alive = new Set<ChildProcess>();
@@ -45,7 +49,7 @@ process.on('exit', () => {
 });
 
 /** Starts a server on one CPU and resolves when `GET /128` is answered rightly through it. */
-export async function serve({ name, argv, cpu, at, dir }: Start): Promise<Running> {
+export async function serve({ name, argv, cpu, at, dir, certificate }: Start): Promise<Running> {
   const log = join(dir, 'output.log');
   const output = openSync(log, 'a');
   const child = spawn('taskset', ['-c', String(cpu), ...argv], {
@@ -66,7 +70,7 @@ export async function serve({ name, argv, cpu, at, dir }: Start): Promise<Runnin
     });
   });
   const deadline = Date.now() + START_MS;
-  while (!(await answers(at))) {
+  while (!(await answers(at, certificate))) {
     if (ended || Date.now() > deadline) {
       child.kill('SIGKILL');
       const said = readFileSync(log, 'utf8').slice(-2000);
@@ -111,10 +115,12 @@ export async function firstLine(file: string, args: string[], pattern: RegExp): 
   }
 }
 
-function answers(at: number | string): Promise<boolean> {
+function answers(at: number | string, certificate?: Certificate): Promise<boolean> {
   const where = typeof at === 'string' ? { socketPath: at } : { host: '127.0.0.1', port: at };
+  const tls = certificate && { ca: readFileSync(certificate.cert), servername: certificate.host };
+  const { get } = certificate ? https : http;
   return new Promise((resolve) => {
-    const request = get({ ...where, path: '/128', agent: false, timeout: 1000 });
+    const request = get({ ...where, ...tls, path: '/128', agent: false, timeout: 1000 });
     request.on('response', (response) => {
       let length = 0;
       response.on('data', (bytes: Buffer) => {

@@ -11,8 +11,9 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tool } from './build.js';
+import { makeCertificate } from './certificate.js';
 import type { Options } from './options.js';
-import type { Peer } from './peers/peer.js';
+import type { Certificate, Feature, Peer } from './peers/peer.js';
 import { freePort, type Running, run, serve } from './process.js';
 import type { Scenario } from './scenarios.js';
 
@@ -42,6 +43,8 @@ export interface Rounds {
   refused: number;
   /** Places in rounds left empty because every retry was disturbed. */
   missing: number;
+  /** The suite and the key exchange of TLS that all agreed on with the client. */
+  tls?: string;
 }
 
 /** Runs one scenario on all peers. `dir` is empty and is the caller's to remove. */
@@ -56,16 +59,18 @@ export async function runRounds(
   try {
     const origin = await startOrigin(dir, options.loadCpu);
     started.push(origin);
+    const certificate = scenario.tls ? await makeCertificate(dir) : undefined;
+    const needs = { feature: scenario.feature, certificate };
     const proxies: Proxy[] = [];
     for (const peer of peers) {
-      const proxy = await startPeer(peer, scenario, origin, dir, options.proxyCpu);
+      const proxy = await startPeer(peer, needs, origin, dir, options.proxyCpu);
       started.push(proxy);
       proxies.push(proxy);
     }
     for (let round = 0; round < options.rounds; round++) {
       for (let turn = 0; turn < proxies.length; turn++) {
         const proxy = proxies[(round + turn) % proxies.length] as Proxy;
-        await measureQuietly({ scenario, options, origin, proxy, round }, result);
+        await measureQuietly({ scenario, options, origin, certificate, proxy, round }, result);
       }
       if (result.missing >= 2 * proxies.length) {
         console.log('too many measurements were disturbed: no further rounds');
@@ -93,10 +98,16 @@ export interface Proxy extends Running {
   behind?: Running;
 }
 
+/** What a peer is started for. */
+export interface Needs {
+  feature: Feature;
+  certificate?: Certificate | undefined;
+}
+
 /** Starts a peer on its CPU with the configuration that the scenario needs. */
 export async function startPeer(
   peer: Peer,
-  scenario: Pick<Scenario, 'feature'>,
+  { feature, certificate }: Needs,
   origin: Running,
   dir: string,
   cpu: number,
@@ -104,15 +115,14 @@ export async function startPeer(
   const port = await freePort();
   const own = join(dir, peer.name);
   await mkdir(own);
-  const { feature } = scenario;
   const path = join(own, 'behind.sock');
   const command = peer.behind?.({ path, feature });
   const behind =
     command && (await serve({ name: `${peer.name}, behind`, argv: command, cpu, at: path, dir: own }));
   try {
     const upstream = behind ? path : `127.0.0.1:${origin.port}`;
-    const argv = await peer.prepare({ dir: own, port, origin: upstream, feature });
-    const front = await serve({ name: peer.name, argv, cpu, at: port, dir: own });
+    const argv = await peer.prepare({ dir: own, port, origin: upstream, feature, certificate });
+    const front = await serve({ name: peer.name, argv, cpu, at: port, dir: own, certificate });
     if (behind === undefined) return { ...front, peer };
     const stop = async (): Promise<void> => {
       await front.stop();
@@ -129,6 +139,7 @@ interface Place {
   scenario: Scenario;
   options: Options;
   origin: Running;
+  certificate: Certificate | undefined;
   proxy: Proxy;
   round: number;
 }
@@ -136,7 +147,8 @@ interface Place {
 async function measureQuietly(place: Place, result: Rounds): Promise<void> {
   const { options, proxy, round } = place;
   for (let attempt = 0; attempt <= options.retries; attempt++) {
-    const measurement = await measure(place);
+    const { measurement, tls } = await measure(place);
+    if (place.scenario.tls) result.tls = same(tls, proxy.peer, result.tls);
     const quiet = measurement.disturbed <= options.tolerance;
     const percent = (measurement.disturbed * 100).toFixed(1);
     console.log(
@@ -157,7 +169,16 @@ async function measureQuietly(place: Place, result: Rounds): Promise<void> {
   result.missing++;
 }
 
-async function measure({ scenario, options, origin, proxy, round }: Place): Promise<Measurement> {
+/** What was agreed on in TLS, which is one thing and the same for all: else they would not do the same work. */
+function same(agreed: readonly string[], peer: Peer, before: string | undefined): string {
+  const [only] = agreed;
+  if (agreed.length === 1 && only !== undefined && only === (before ?? only)) return only;
+  const others = before === undefined ? '' : ` and the others ${before}`;
+  throw new Error(`${peer.name} agreed on ${agreed.join(', ') || 'nothing'}${others} in TLS`);
+}
+
+async function measure(place: Place): Promise<{ measurement: Measurement; tls: string[] }> {
+  const { scenario, options, origin, certificate, proxy, round } = place;
   const { behind, peer } = proxy;
   const watched = [proxy, origin, ...(behind ? [behind] : [])].map(({ pid }) => pid);
   const { stdout } = await run('taskset', [
@@ -169,6 +190,7 @@ async function measure({ scenario, options, origin, proxy, round }: Place): Prom
     ...['--secs', String(options.secs), '--warmup', String(options.warmup)],
     ...['--watch', watched.join(',')],
     ...['--cpus', `${options.proxyCpu},${options.loadCpu}`],
+    ...(certificate ? ['--tls', certificate.cert] : []),
     ...scenario.client,
   ]);
   const seen = JSON.parse(stdout) as Seen;
@@ -177,7 +199,7 @@ async function measure({ scenario, options, origin, proxy, round }: Place): Prom
   const cpu = front.cpu_ns + (back?.cpu_ns ?? 0);
   const known = seen.own_cpu_ns + cpu + upstream.cpu_ns;
   const edge = proxyCpu(peer, front, scenario);
-  return {
+  const measurement: Measurement = {
     round,
     peer: peer.name,
     cpu_us_per_request: cpu / seen.requests / 1000,
@@ -190,6 +212,7 @@ async function measure({ scenario, options, origin, proxy, round }: Place): Prom
     bad: seen.wrong + seen.cut + seen.late,
     disturbed: Math.max(seen.busy_ns - known, seen.steal_ns, 0) / seen.capacity_ns,
   };
+  return { measurement, tls: seen.tls };
 }
 
 /** CPU time of the part that stands in front of an app; nothing where there are no two parts. */
@@ -207,6 +230,8 @@ interface Seen {
   wrong: number;
   cut: number;
   late: number;
+  /** What handshakes came to, each once. */
+  tls: string[];
   p50_us: number;
   p99_us: number;
   own_cpu_ns: number;

@@ -1,5 +1,5 @@
 /** What is measured: one row a scenario. */
-import { APP_PEERS, PEERS } from './peers/index.js';
+import { APP_PEERS, PEERS, TLS_PEERS } from './peers/index.js';
 import type { Feature, Peer } from './peers/peer.js';
 import type { Bound } from './report.js';
 
@@ -8,6 +8,8 @@ export interface Scenario {
   name: string;
   about: string;
   feature: Feature;
+  /** Between client and proxy, not behind it. */
+  tls?: boolean;
   /** What it is measured with; by default every proxy that has the feature. */
   peers?: readonly Peer[];
   /** What this gateway shall reach. */
@@ -46,6 +48,24 @@ export const SCENARIOS: readonly Scenario[] = [
     about: 'a rate limit by client address that decides on each request and refuses none; 128 bytes',
     feature: 'limit',
     client: ['--path', '/128', '--body', '128'],
+  },
+  {
+    name: 'tls',
+    about: 'HTTP/1.1 keep-alive in TLS 1.3, answers of 128 bytes',
+    feature: 'plain',
+    tls: true,
+    peers: TLS_PEERS,
+    client: ['--path', '/128', '--body', '128'],
+    bounds: [{ figure: 'cpu_us_per_request', beside: 'nginx', most: 0.85 }],
+  },
+  {
+    name: 'tls-handshake',
+    about: 'a new connection and a whole TLS 1.3 handshake for each request; answers of 128 bytes',
+    feature: 'plain',
+    tls: true,
+    peers: TLS_PEERS,
+    client: ['--path', '/128', '--body', '128', '--close'],
+    bounds: [{ figure: 'cpu_us_per_request', beside: 'nginx', most: 1.1 }],
   },
   {
     name: 'app-edge',

@@ -1,7 +1,7 @@
 /**
  * A proxy named on the command line: `--cmd 'NAME=COMMAND'`, run by the shell. In the command `{port}` is the port of
  * 127.0.0.1 to listen on, `{origin}` the origin's `address:port`, `{config}` a file with this gateway's configuration for the
- * scenario, and `{dir}` a directory to write to.
+ * scenario, `{cert}` and `{key}` the PEM files of a scenario with TLS, and `{dir}` a directory to write to.
  */
 
 import { writeConfig } from './ironsluice.js';
@@ -23,6 +23,8 @@ export function command(text: string): Peer {
         port: String(setting.port),
         origin: setting.origin,
         dir: setting.dir,
+        cert: setting.certificate?.cert ?? '',
+        key: setting.certificate?.key ?? '',
         config: await writeConfig(setting),
       };
       const line = template.replace(/\{(\w+)\}/g, (whole, key: string) => values[key] ?? whole);

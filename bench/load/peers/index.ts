@@ -10,6 +10,9 @@ import { fastify, nginxUws, node, uws } from './servers.js';
 /** Proxies, of which each fits every scenario that does not name its own peers. */
 export const PEERS: readonly Peer[] = [ironsluice, nginx, haproxy, envoy, floor];
 
+/** Those of the scenarios with TLS. */
+export const TLS_PEERS: readonly Peer[] = [ironsluice, nginx, haproxy];
+
 /** Those of the scenarios with apps. */
 export const APP_PEERS = {
   edge: [ironsluice, nginxUws],

@@ -33,11 +33,15 @@ function gateway(name: string, shape?: Shape): Peer {
 
 /** Writes the gateway's configuration for a setting and returns the file's path. */
 export async function writeConfig(setting: Setting, shape: Shape = setting.feature): Promise<string> {
-  const { dir, port, origin } = setting;
+  const { dir, port, origin, certificate } = setting;
   const rate = `${NEVER_REFUSED}/s`;
   const limit = { use: 'rate_limit', rate, burst: NEVER_REFUSED, key: 'client_ip' };
   const all = { name: 'all', match: { path: '/*' } };
-  const listener = { name: 'web', bind: `127.0.0.1:${port}` };
+  const tls = certificate && {
+    certificates: [{ cert: certificate.cert, key: certificate.key }],
+    min_version: '1.3',
+  };
+  const listener = { name: 'web', bind: `127.0.0.1:${port}`, ...(tls && { tls }) };
   const direct = { listeners: [{ ...listener, door: 'app', app: 'site' }] };
   const edge = { listeners: [listener] };
   const upstreams = [{ name: 'origin', endpoints: [origin] }];

@@ -7,6 +7,7 @@ import { NEVER_REFUSED, type Peer, type Setting } from './peer.js';
 export const nginx: Peer = {
   name: 'nginx',
   version: () => firstLine('nginx', ['-v'], /nginx\/(\S+)/),
+  library: () => firstLine('nginx', ['-V'], /(?:built|running) with (\w+ [\d.]+\w*)(?!.* with)/),
   async prepare(setting) {
     const file = join(setting.dir, 'nginx.conf');
     await writeFile(file, config(setting));
@@ -14,12 +15,18 @@ export const nginx: Peer = {
   },
 };
 
-function config({ dir, port, origin, feature }: Setting): string {
+function config({ dir, port, origin, feature, certificate }: Setting): string {
   const isSocket = feature === 'websocket';
   // Without this a master started by root runs its workers as a user who cannot read `dir`.
   const user = process.getuid?.() === 0 ? 'user root;' : '';
   const zone = `limit_req_zone $binary_remote_addr zone=clients:10m rate=${NEVER_REFUSED}r/s;`;
   const limit = `limit_req zone=clients burst=${NEVER_REFUSED} nodelay;`;
+  const tls =
+    certificate &&
+    `ssl_certificate ${certificate.cert};
+    ssl_certificate_key ${certificate.key};
+    ssl_protocols TLSv1.3;
+    ssl_ecdh_curve X25519:prime256v1;`;
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   return `${user}
 daemon off;
@@ -41,7 +48,8 @@ http {
     keepalive_requests 1000000000;
   }
   server {
-    listen 127.0.0.1:${port} reuseport backlog=4096;
+    listen 127.0.0.1:${port}${tls ? ' ssl' : ''} reuseport backlog=4096;
+    ${tls ?? ''}
     location / {
       ${feature === 'limit' ? limit : ''}
       proxy_pass http://origin;

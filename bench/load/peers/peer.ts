@@ -11,6 +11,16 @@
  */
 export type Feature = 'plain' | 'limit' | 'app' | 'direct' | 'forward' | 'websocket';
 
+/** A certificate that all proxies show; paths of PEM files. */
+export interface Certificate {
+  /** The name that it is for. */
+  host: string;
+  cert: string;
+  key: string;
+  /** Both in one file. */
+  both: string;
+}
+
 /** Where one proxy runs, and for what. */
 export interface Setting {
   /** An empty directory of its own: configuration, logs, pid file. */
@@ -20,6 +30,8 @@ export interface Setting {
   /** The origin, as `address:port`; or the path of what stands {@link Peer.behind} it. */
   origin: string;
   feature: Feature;
+  /** What it is to show to clients, in TLS 1.3 with X25519 or P-256; without it there is no TLS. */
+  certificate?: Certificate | undefined;
 }
 
 /** A proxy that can be put beside the others. */
@@ -27,6 +39,8 @@ export interface Peer {
   name: string;
   /** One line; rejects with what is missing when the proxy is not there. */
   version(): Promise<string>;
+  /** What it speaks TLS with and that one's version, where it comes from elsewhere. */
+  library?(): Promise<string>;
   /** Writes the configuration and returns the command that runs in the foreground. */
   prepare(setting: Setting): Promise<string[]>;
   /** Features it does not have; a scenario that needs one leaves it out. */

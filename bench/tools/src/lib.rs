@@ -1,4 +1,4 @@
-//! Parts shared by the measuring programs: sockets, answers, chunked bodies, WebSocket frames, `/proc`, arguments.
+//! Parts shared by the measuring programs: sockets, TLS, answers, chunked bodies, WebSocket frames, `/proc`, arguments.
 //!
 //! The programs are `origin` (the upstream), `load` (the client), `floor` (the least a proxy can do)
 //! and `idle` (connections that rest). They are never part of the product. All four are one thread
@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod args;
+pub mod channel;
 pub mod chunk;
 pub mod frame;
 pub mod procfs;

@@ -1,8 +1,12 @@
 //! The measuring programs against one another: what they count must be what happened.
 
+mod kit;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+
+use kit::number;
 
 struct Server {
     child: Child,
@@ -66,20 +70,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn number(line: &str, key: &str) -> u64 {
-    let key = format!("\"{key}\":");
-    let at = line
-        .find(&key)
-        .unwrap_or_else(|| panic!("no {key} in {line}"));
-    let text = &line[at + key.len()..];
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    text[..end]
-        .parse()
-        .unwrap_or_else(|_| panic!("{key} in {line}"))
 }
 
 #[test]

@@ -4,7 +4,7 @@
  * `node uws.mjs PORT|PATH FEATURE`: answers any GET with 128 bytes; with the feature `websocket` it also sends back each
  * message of a WebSocket.
  */
-import { choose } from '../../../../dist/ts/app/load.js';
+import { choose } from '../../../../dist/ts/http/load.js';
 
 const [at, feature] = process.argv.slice(2);
 const { uws } = choose('uws');

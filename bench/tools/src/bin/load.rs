@@ -4,6 +4,8 @@
 //! each request has a new connection, closed by the client after the answer (from 32 source addresses in
 //! turn, so that ports in TIME_WAIT do not run out); no `Connection: close` is sent, so what a proxy does
 //! upstream is the same as with keep-alive. With `--post N` each request is a POST with a body of N bytes, written as the socket takes it.
+//! With `--tls CERTIFICATE` each connection is TLS 1.3 and the server shows this certificate (a PEM file); see [`bench_tools::channel`].
+//! With `--close` every request then has a whole handshake of its own, and `close_notify` comes before the close.
 //! With `--websocket N` each connection becomes a WebSocket first, and a request is a text message of N bytes, its answer the echo.
 //!
 //! At the beginning and the end of the window it reads the CPU time of the process trees in `--watch`, its own, and how
@@ -12,21 +14,25 @@
 //! Output: one line of JSON. An answer is bad when its status is not in `--expect`, its length is not `--body` (status
 //! 200 only), it is cut off, or it is more than 2 s late at the end.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bench_tools::answer::{Answer, Answers};
 use bench_tools::args::Args;
+use bench_tools::channel::{self, would_block, Agreed, Channel, Received, Scratch};
 use bench_tools::frame::{self, Frames, Heard};
 use bench_tools::procfs::{self, CpuSample, Unused};
 use bench_tools::sys::{self, Events, Poll};
 use hdrhistogram::Histogram;
+use rustls::ClientConfig;
 
 fn main() -> io::Result<()> {
     let mut args = Args::new(
         "load --to ADDRESS:PORT [--path /128] [--body BYTES] [--post BYTES] [--close] [--websocket BYTES] \
-         [--expect 200,429] [--connections 64] [--secs 3] [--warmup 0.5] [--watch PID,PID] [--cpus 0,1]",
+         [--tls CERTIFICATE] [--expect 200,429] [--connections 64] [--secs 3] [--warmup 0.5] [--watch PID,PID] [--cpus 0,1]",
     );
     let to: SocketAddrV4 = args.required("--to");
     let path: String = args.value("--path").unwrap_or_else(|| "/128".into());
@@ -40,8 +46,10 @@ fn main() -> io::Result<()> {
     if expect.is_empty() {
         expect.push(200);
     }
+    let tls: Option<PathBuf> = args.value("--tls");
     let mut plan = Plan {
         to,
+        tls: tls.as_deref().map(channel::secure).transpose()?,
         opening: None,
         request: request(&path, post),
         close: args.flag("--close"),
@@ -62,13 +70,14 @@ fn main() -> io::Result<()> {
     client.run_until(before.at + secs)?;
     let after = Sample::take(&watched, &cpus)?;
     client.count_late(after.at);
-    println!("{}", report(&client.tally, &before, &after));
+    println!("{}", report(&client, &before, &after));
     Ok(())
 }
 
 /// What to send and what to take for a good answer.
 struct Plan {
     to: SocketAddrV4,
+    tls: Option<Arc<ClientConfig>>,
     /// Comes first on each connection.
     opening: Option<Vec<u8>>,
     request: Vec<u8>,
@@ -89,14 +98,16 @@ struct Client {
     poll: Poll,
     connections: Vec<Connection>,
     opened: usize,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     tally: Tally,
+    /// Each thing that a handshake came to, once.
+    agreed: Vec<Agreed>,
     /// Failures since the last answer: a server that is gone must not be asked for ever.
     failed_in_a_row: u64,
 }
 
 struct Connection {
-    stream: TcpStream,
+    channel: Channel,
     sent: usize,
     began: Instant,
     reader: Reader,
@@ -123,8 +134,9 @@ impl Client {
             poll: Poll::new()?,
             connections: Vec::new(),
             opened: 0,
-            scratch: vec![0; 64 * 1024],
+            scratch: Scratch::new(),
             tally: Tally::new(),
+            agreed: Vec::new(),
             failed_in_a_row: 0,
         };
         for at in 0..connections {
@@ -140,7 +152,7 @@ impl Client {
         let stream = sys::connect(self.plan.to, Some(source))?;
         self.poll.add(&stream, at as u64)?;
         Ok(Connection {
-            stream,
+            channel: Channel::new(stream, self.plan.tls.as_ref())?,
             sent: 0,
             began: Instant::now(),
             reader: match self.plan.opening {
@@ -174,22 +186,32 @@ impl Client {
         }
         loop {
             let connection = &mut self.connections[at];
-            let n = match (&connection.stream).read(&mut self.scratch) {
-                Ok(n) if n > 0 => n,
+            let received = connection.channel.receive(&mut self.scratch);
+            let Received { bytes, dry, shaken } = match received {
+                Ok(received) => received,
                 Err(error) if would_block(&error) => return Ok(()),
-                Ok(_) | Err(_) => return self.failed(at),
+                Err(_) => return self.failed(at),
             };
-            let ended = match connection.reader.feed(&self.scratch[..n]) {
-                Some((used, ended)) if used == n => ended,
+            let ended = match connection.reader.feed(bytes) {
+                Some((used, ended)) if used == bytes.len() => ended,
                 // Bytes after the answer to the only request in flight were not asked for.
                 Some(_) | None => return self.failed(at),
             };
+            if shaken {
+                self.tally.handshakes += 1;
+                let agreed = connection.channel.agreed();
+                let new = agreed.filter(|agreed| !self.agreed.contains(agreed));
+                self.agreed.extend(new);
+                if connection.send(&self.plan).is_err() {
+                    return self.failed(at);
+                }
+            }
             match ended {
                 Some(Ended::Request(answer)) => self.answered(at, answer)?,
                 Some(Ended::Opening) => self.next(at)?,
                 None => {}
             }
-            if n < self.scratch.len() {
+            if dry {
                 return Ok(());
             }
         }
@@ -204,6 +226,8 @@ impl Client {
         self.failed_in_a_row = 0;
         if self.plan.close || answer.close {
             self.tally.reopened += u64::from(!self.plan.close);
+            // It counts for nothing whether the server is there to hear it.
+            let _ = connection.channel.say_goodbye();
             self.connections[at] = self.open(at)?;
             return Ok(());
         }
@@ -244,13 +268,13 @@ impl Connection {
             _ => &plan.request,
         };
         while self.sent < request.len() {
-            match (&self.stream).write(&request[self.sent..]) {
+            match self.channel.send(&request[self.sent..]) {
                 Ok(n) => self.sent += n,
-                Err(error) if would_block(&error) => break,
+                Err(error) if would_block(&error) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        self.channel.flush()
     }
 }
 
@@ -289,6 +313,7 @@ struct Tally {
     cut: u64,
     late: u64,
     reopened: u64,
+    handshakes: u64,
     statuses: Vec<(u16, u64)>,
     latency_us: Histogram<u64>,
 }
@@ -301,6 +326,7 @@ impl Tally {
             cut: 0,
             late: 0,
             reopened: 0,
+            handshakes: 0,
             statuses: Vec::new(),
             // One minute is far above every timeout under test; what is above counts as one minute.
             latency_us: Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are right"),
@@ -340,7 +366,8 @@ impl Sample {
     }
 }
 
-fn report(tally: &Tally, before: &Sample, after: &Sample) -> String {
+fn report(client: &Client, before: &Sample, after: &Sample) -> String {
+    let tally = &client.tally;
     let window = after.at - before.at;
     let capacity = window.as_nanos() as u64 * after.cpus as u64;
     let busy = capacity.saturating_sub(after.unused.idle.saturating_sub(before.unused.idle));
@@ -366,10 +393,15 @@ fn report(tally: &Tally, before: &Sample, after: &Sample) -> String {
         .iter()
         .map(|(status, count)| format!("\"{status}\":{count}"))
         .collect();
+    let agreed: Vec<String> = client
+        .agreed
+        .iter()
+        .map(|agreed| format!("\"{agreed}\""))
+        .collect();
     let latency = &tally.latency_us;
     format!(
         "{{\"secs\":{:.3},\"requests\":{},\"wrong\":{},\"cut\":{},\"late\":{},\"reopened\":{},\
-         \"statuses\":{{{}}},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\
+         \"handshakes\":{},\"tls\":[{}],\"statuses\":{{{}}},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\
          \"own_cpu_ns\":{},\"busy_ns\":{busy},\"steal_ns\":{steal},\"capacity_ns\":{capacity},\"watched\":[{}]}}",
         window.as_secs_f64(),
         tally.requests,
@@ -377,6 +409,8 @@ fn report(tally: &Tally, before: &Sample, after: &Sample) -> String {
         tally.cut,
         tally.late,
         tally.reopened,
+        tally.handshakes,
+        agreed.join(","),
         statuses.join(","),
         latency.value_at_quantile(0.5),
         latency.value_at_quantile(0.99),
@@ -389,7 +423,8 @@ fn report(tally: &Tally, before: &Sample, after: &Sample) -> String {
 fn request(path: &str, post: Option<usize>) -> Vec<u8> {
     let method = if post.is_some() { "POST" } else { "GET" };
     let mut bytes = format!(
-        "{method} {path} HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: load\r\nAccept: */*\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: load\r\nAccept: */*\r\n",
+        channel::HOST
     );
     if let Some(length) = post {
         bytes += &format!("Content-Type: application/octet-stream\r\nContent-Length: {length}\r\n");
@@ -402,13 +437,6 @@ fn request(path: &str, post: Option<usize>) -> Vec<u8> {
 
 fn seconds(value: f64) -> io::Result<Duration> {
     Duration::try_from_secs_f64(value).map_err(io::Error::other)
-}
-
-fn would_block(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::NotConnected
-    )
 }
 
 const LATE: Duration = Duration::from_secs(2);
