@@ -410,8 +410,6 @@ export declare class Reactor {
   answer(key: number, bytes: Uint8Array, last: boolean): number
   /** The caller has begun to answer a request that was said to be `PLAIN`: no deadline is kept any more. */
   begun(key: number): void
-  /** Sends a request on to an upstream instead of answering it. False if it is too late. Throws `unknown_upstream`. */
-  forward(key: number, upstream: string): boolean
   /** Ends all that is in progress. The second time does nothing. */
   close(): void
 }

@@ -12,7 +12,7 @@ use crate::error::{error, Result};
 use crate::reactor::Inner;
 use crate::text::Text;
 
-/// An object with `begin`, `take` and `answered`.
+/// An object with `begin`, `take`, `forward` and `answered`.
 pub(crate) fn object(env: &Env, inner: &Rc<Inner>) -> Result<Object<'static>> {
     let raw = env.raw();
     let mut object = std::ptr::null_mut();
@@ -20,7 +20,8 @@ pub(crate) fn object(env: &Env, inner: &Rc<Inner>) -> Result<Object<'static>> {
     // its finalizer gives back.
     unsafe {
         let mut good = sys::napi_create_object(raw, &mut object) == sys::Status::napi_ok;
-        let calls: [(&std::ffi::CStr, sys::napi_callback); 3] = [
+        let calls: [(&std::ffi::CStr, sys::napi_callback); 4] = [
+            (c"forward", Some(forward)),
             (c"begin", Some(begin)),
             (c"take", Some(take)),
             (c"answered", Some(answered)),
@@ -153,6 +154,24 @@ unsafe extern "C" fn take(env: sys::napi_env, info: sys::napi_callback_info) -> 
             let words = elements::<u32>(env, events).unwrap_or_default();
             let room = elements::<u8>(env, bytes).unwrap_or_default();
             f64::from(inner.take(words, room))
+        })
+    }
+}
+
+unsafe extern "C" fn forward(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: as above.
+    unsafe {
+        let ([key, upstream, peer], inner) = arguments::<3>(env, info);
+        answer(env, || {
+            let Ok(name) = Text::read(env, upstream, inner.heads.take()) else {
+                return 2.0;
+            };
+            let peer = elements::<u8>(env, peer);
+            let result = std::str::from_utf8(name.bytes()).map_or(2.0, |upstream| {
+                inner.forward(number(env, key) as u32, upstream, peer.as_deref())
+            });
+            inner.heads.set(name.into_memory());
+            result
         })
     }
 }

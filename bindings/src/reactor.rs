@@ -159,16 +159,6 @@ impl Reactor {
         self.inner.with((), |n| n.begun(key));
     }
 
-    /// Sends a request on to an upstream instead of answering it. False if it is too late. Throws `unknown_upstream`.
-    #[napi(catch_unwind)]
-    pub fn forward(&self, key: u32, upstream: String) -> Result<bool> {
-        let sent = self.inner.with(Some(false), |n| n.send_on(key, &upstream));
-        let why = || {
-            format!("no upstream is called {upstream:?} (name one of `upstreams` in the config)")
-        };
-        sent.ok_or_else(|| error("unknown_upstream", why()))
-    }
-
     /// Ends all that is in progress. The second time does nothing.
     #[napi(catch_unwind)]
     pub fn close(&self) {
@@ -277,6 +267,18 @@ impl Inner {
         self.taken.set((at, part));
         self.arm(reactor);
         count
+    }
+
+    /// Sends a request on to an upstream instead of answering it; `peer` says whose it is, if that is not known yet.
+    /// 0 if it is too late, 1 if it is on its way, 2 if there is no such upstream.
+    pub(crate) fn forward(&self, key: u32, upstream: &str, peer: Option<&[u8]>) -> f64 {
+        let sent = self.with(Some(false), |n| {
+            if let Some(peer) = peer {
+                n.name(key, peer_of(peer));
+            }
+            n.send_on(key, upstream)
+        });
+        sent.map_or(2.0, |sent| if sent { 1.0 } else { 0.0 })
     }
 
     /// The caller has answered a request that was said to be `PLAIN`.

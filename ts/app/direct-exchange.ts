@@ -281,12 +281,12 @@ export class DirectExchange implements Inner, Listener {
   /**
    * Sends the request to an upstream instead; its answer goes to the client.
    *
-   * @throws `unknown_upstream`; `TypeError` when it is too late.
+   * @throws GateError `unknown_upstream`; `TypeError` when it is too late.
    */
   forward(upstream: string): void {
     const begun = this.#isOver || this.#status !== 0 || this.#take !== undefined;
-    if (!begun) this.#name();
-    if (begun || !this.#reactor.native.forward(this.key, upstream)) {
+    const peer = this.isNamed || begun ? undefined : this.#x.peerBytes();
+    if (begun || !this.#reactor.forward(this.key, upstream, peer)) {
       throw new TypeError('too late to forward: an answer has begun, or the body was read');
     }
     this.#isPlain = false;

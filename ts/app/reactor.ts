@@ -4,6 +4,7 @@
  * See `bindings/src/reactor.rs`. Everything runs in the thread that made it.
  */
 import { Reactor as Native } from '#bindings';
+import { GateError } from '../errors.js';
 
 /** What is said of a request; several at once. As `net::outbox::said`. */
 export const SAID = {
@@ -46,6 +47,7 @@ export const BEGUN = { waits: 0, local: 1, events: 2, bytes: 3, noListener: 4, w
 interface ReactorCalls {
   begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array): number;
   take(events: Uint32Array, bytes: Uint8Array): number;
+  forward(key: number, upstream: string, peer: Uint8Array | undefined): number;
   answered(key: number, status: number, sent: number, received: number): void;
 }
 
@@ -86,6 +88,18 @@ export class Reactor {
   /** Listens to what is said of a request that this side was to answer. */
   listen(guest: Listener): void {
     this.#guests[guest.key & PLACE] = guest;
+  }
+
+  /**
+   * Sends a request on to an upstream; `peer` says whose it is, if the core does not know. False if it is too late.
+   *
+   * @throws GateError `unknown_upstream`.
+   */
+  forward(key: number, upstream: string, peer: Uint8Array | undefined): boolean {
+    const sent = this.#calls.forward(key, upstream, peer);
+    if (sent !== NO_UPSTREAM) return sent === 1;
+    const why = `no upstream is called ${JSON.stringify(upstream)}`;
+    throw new GateError('unknown_upstream', why, 'name one of `upstreams` in the config');
   }
 
   /** This side has answered a request that was said to be plain. */
@@ -136,6 +150,7 @@ export class Reactor {
   }
 }
 
+const NO_UPSTREAM = 2;
 const BODY = 8;
 const WORDS = 8;
 /** As `INDEX_BITS` of `crates/net/src/guest.rs`. */
