@@ -165,6 +165,16 @@ export interface ProxyHeader {
   length: number
 }
 
+/** A certificate that an authority issued before. */
+export interface KeptCertificate {
+  /** The name that clients ask for. */
+  name: string
+  /** With its chain, PEM. */
+  cert: string
+  /** Its key, PEM. */
+  key: string
+}
+
 /** A certificate that is served. */
 export interface ServedCertificate {
   /** The listener; empty for one that was published. */
@@ -173,6 +183,20 @@ export interface ServedCertificate {
   name: string
   /** When it ends, in seconds since 1970. */
   notAfter: number
+}
+
+/** A certificate that is to be had from an ACME authority. */
+export interface AcmeSettings {
+  /** Its only name, in lower case. */
+  domain: string
+  /** Where the authority writes to. */
+  email?: string
+  /** The URL of the authority's directory. */
+  directory: string
+  /** `tls-alpn-01` or `http-01`. */
+  challenge: string
+  /** A PEM file of what vouches for the directory, as written. */
+  ca?: string
 }
 
 /** A gateway whose listeners are bound and whose threads run. */
@@ -184,20 +208,6 @@ export declare class Gateway {
   lookAtCertificates(): Promise<LookedAt[]>
   /** The certificates that are served. */
   certificates(): Array<ServedCertificate>
-  /**
-   * Serves a certificate with its chain and key, PEM, to clients that ask for `name`, from the next
-   * handshake on, at all listeners with TLS. Throws `certificate_refused`.
-   */
-  publishCertificate(name: string, cert: string, key: string): void
-  /** Serves what was published for `name` no more. False if there was nothing. */
-  withdrawCertificate(name: string): boolean
-  /**
-   * Answers TLS-ALPN-01 challenges (RFC 8737) for `name` with this certificate, PEM. Throws
-   * `certificate_refused`.
-   */
-  setChallenge(name: string, cert: string, key: string): void
-  /** Answers challenges for `name` no more. False if there was nothing. */
-  clearChallenge(name: string): boolean
   /**
    * Starts a gateway with the config, JSON, and what is ready for it.
    * Throws `config_invalid` (`checkConfig` names the faults), `bind_failed`, `access_log_failed`, `system`.
@@ -509,6 +519,8 @@ export interface Settings {
   workers: number
   /** True if a listener or an upstream has `tls`: there are files to look at. */
   hasTls: boolean
+  /** Certificates that `acme` of listeners asks for, each once. */
+  acme: Array<AcmeSettings>
 }
 
 /** What a limit says. */
@@ -549,6 +561,29 @@ export interface PluginAnswer {
 /** What any thread may read of a gateway. */
 export declare class GatewayView {
   private constructor()
+  /**
+   * Serves a certificate with its chain and key, PEM, to clients that ask for `name`, from the next
+   * handshake on, at all listeners with TLS. Throws `certificate_refused`.
+   */
+  publishCertificate(name: string, cert: string, key: string): void
+  /** Serves what was published for `name` no more. False if there was nothing. */
+  withdrawCertificate(name: string): boolean
+  /**
+   * Answers TLS-ALPN-01 challenges (RFC 8737) for `name` with this certificate, PEM. Throws
+   * `certificate_refused`.
+   */
+  setChallenge(name: string, cert: string, key: string): void
+  /** Answers challenges for `name` no more. False if there was nothing. */
+  clearChallenge(name: string): boolean
+  /**
+   * Answers HTTP-01 challenges (RFC 8555 section 8.3) for this token. False if it is none, or there are
+   * too many.
+   */
+  setHttpChallenge(token: string, answer: string): boolean
+  /** Answers them no more. False if there was nothing. */
+  clearHttpChallenge(token: string): boolean
+  /** Counts an order that has ended; one that failed has a code, a word for metrics. */
+  countOrder(failure?: string | undefined | null): void
   /** The counters, JSON. */
   metrics(): string
   /** Endpoints and their health, JSON. */
@@ -571,6 +606,8 @@ export interface Prepared {
   plugins: Array<PluginModule>
   /** Where relative paths of files of `tls` begin; by default the working directory. */
   folder?: string
+  /** Certificates that an authority issued before. */
+  certificates?: Array<KeptCertificate>
 }
 
 /** Where the module of a plugin is found. */

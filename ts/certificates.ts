@@ -78,6 +78,8 @@ export class Certificates {
     this.#warnedAt = now;
     for (const { listener, name, notAfter } of this.#watched.certificates()) {
       const left = notAfter * 1000 - Date.now();
+      // One of an authority is renewed: if that fails, it is said then.
+      if (listener === '' && left > 0) continue;
       if (left > SOON_DAYS * DAY_MS) continue;
       const until = new Date(notAfter * 1000).toISOString();
       const what = left < 0 ? 'a certificate has ended: clients refuse it' : 'a certificate ends soon';

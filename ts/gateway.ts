@@ -5,6 +5,7 @@
  * from, the names to resolve, the admin listener, the last good config on disk.
  * Errors: {@link GateError}; a reload that fails leaves everything as it was.
  */
+import { Acme } from './acme/acme.js';
 import { Admin } from './admin.js';
 import { Apps } from './app/apps.js';
 import { checkMessage, checkTopic } from './app/topics.js';
@@ -45,6 +46,7 @@ export class Gateway {
   readonly #code: Code;
   readonly #resolver: Resolver;
   readonly #certificates: Certificates;
+  readonly #acme: Acme;
   readonly #log: Log;
   readonly #options: GatewayOptions;
   /** The core's threads are not known to Node; this keeps the process up until `close`. */
@@ -61,6 +63,7 @@ export class Gateway {
     settings: Settings,
     native: Native,
     code: Code,
+    acme: Acme,
     options: GatewayOptions,
     log: Log,
   ) {
@@ -68,6 +71,7 @@ export class Gateway {
     this.#settings = settings;
     this.#native = native;
     this.#code = code;
+    this.#acme = acme;
     this.#options = options;
     this.#log = log;
     this.#resolver = new Resolver(native, log);
@@ -80,15 +84,17 @@ export class Gateway {
     const log =
       options.log === false ? createLog({ level: 'silent' }) : (options.log ?? createLog({ level: 'warn' }));
     const code = new Code(log);
+    const acme = new Acme(log);
     let native: Native;
     try {
-      native = start(loaded.json, await code.prepare(loaded, settings));
+      native = start(loaded.json, await ready(code, acme, loaded, settings));
     } catch (error) {
       await code.close(0);
       throw wrap(error);
     }
-    const gateway = new Gateway(loaded, settings, native, code, options, log);
+    const gateway = new Gateway(loaded, settings, native, code, acme, options, log);
     try {
+      acme.commit(native.id, loaded, settings);
       await code.commit(native, settings);
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
       await gateway.#resolver.start();
@@ -218,6 +224,7 @@ export class Gateway {
   async #close(timeoutMs: number): Promise<void> {
     this.#resolver.stop();
     this.#certificates.stop();
+    const acme = this.#acme.close();
     this.#code.apps.goodbye(); // WebSockets and event streams would keep a drain waiting
     try {
       const doors = this.#code.apps.closeDoors(timeoutMs);
@@ -225,6 +232,7 @@ export class Gateway {
         this.#log.warn({ timeoutMs }, 'some requests did not end in time and were cut off');
       }
       await doors;
+      await acme;
       this.#injector?.close();
       this.#native.close();
       await this.#code.close(Math.min(timeoutMs, 1_000)); // their requests have ended with the edge's
@@ -242,12 +250,13 @@ export class Gateway {
     const admin = await this.#openAdmin(loaded, settings);
     let revision: number;
     try {
-      revision = this.#native.reload(loaded.json, await this.#code.prepare(loaded, settings));
+      revision = this.#native.reload(loaded.json, await ready(this.#code, this.#acme, loaded, settings));
     } catch (error) {
       this.#code.abandon();
       if (admin !== before) await admin?.close();
       throw wrap(error);
     }
+    this.#acme.commit(this.#native.id, loaded, settings);
     const opened = this.#code.commit(this.#native, settings);
     this.#loaded = loaded;
     this.#settings = settings;
@@ -297,6 +306,12 @@ export class Gateway {
       this.#log.error({ err: wrap(error), state_dir: stateDir }, 'the last good config was not kept');
     }
   }
+}
+
+/** What a config needs beside itself, made ready. */
+async function ready(code: Code, acme: Acme, loaded: Loaded, settings: Settings): Promise<Prepared> {
+  const certificates = await acme.prepare(settings);
+  return { ...(await code.prepare(loaded, settings)), certificates };
 }
 
 /** The user's code that a config names: apps and plugins, each in threads of their own. */

@@ -6,11 +6,13 @@
  */
 import { loaded } from '#addon';
 import {
+  type AcmeSettings,
   type Check,
   checkConfig,
   type DevCertificate,
   devCertificate,
   type GatewayView,
+  type KeptCertificate,
   type LookedAt,
   Gateway as NativeGateway,
   attach as nativeAttach,
@@ -26,7 +28,16 @@ export type Native = NativeGateway;
 export type View = GatewayView;
 /** What the config says to this layer. */
 /** What this layer makes ready for a config. */
-export type { Check, DevCertificate, LookedAt, PluginModule, Prepared, Settings };
+export type {
+  AcmeSettings,
+  Check,
+  DevCertificate,
+  KeptCertificate,
+  LookedAt,
+  PluginModule,
+  Prepared,
+  Settings,
+};
 /** The file of the addon, and where it is from. */
 export { loaded };
 

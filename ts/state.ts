@@ -8,7 +8,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 /** What is kept. */
 export interface LastGood {
@@ -31,11 +31,22 @@ export async function keep(
   json: string,
   at: Date = new Date(),
 ): Promise<void> {
+  await put(
+    fileOf(folder, source),
+    JSON.stringify({ source, at: at.toISOString(), json } satisfies LastGood),
+  );
+}
+
+/**
+ * Writes a file that others may not read, whole or not at all; makes its directory, of mode 0700.
+ *
+ * @throws what the file system throws, and an error if the directory belongs to somebody else.
+ */
+export async function put(path: string, text: string): Promise<void> {
+  const folder = dirname(path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await own(folder);
-  const path = fileOf(folder, source);
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
-  const text = JSON.stringify({ source, at: at.toISOString(), json } satisfies LastGood);
   try {
     const file = await open(temporary, 'wx', 0o600);
     try {
@@ -71,7 +82,8 @@ export async function lastGood(folder: string, source: string): Promise<LastGood
   }
 }
 
-async function own(folder: string): Promise<void> {
+/** Refuses a directory that others may write to. */
+export async function own(folder: string): Promise<void> {
   const { uid, mode } = await stat(folder);
   const self = process.getuid?.() ?? uid;
   if (uid !== self) throw new Error(`${folder} belongs to user ${uid}, not to ${self}`);

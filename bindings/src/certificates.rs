@@ -8,7 +8,7 @@ use napi_derive::napi;
 
 use crate::config::{fault, Fault};
 use crate::error::{error, Result};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, GatewayView};
 
 /// What a look at the files of one `tls` of the config brought.
 #[napi(object)]
@@ -63,7 +63,11 @@ impl Gateway {
         })
         .collect()
     }
+}
 
+/// For the thread that orders certificates.
+#[napi]
+impl GatewayView {
     /// Serves a certificate with its chain and key, PEM, to clients that ask for `name`, from the next
     /// handshake on, at all listeners with TLS. Throws `certificate_refused`.
     #[napi(catch_unwind)]
@@ -94,6 +98,25 @@ impl Gateway {
     #[napi(catch_unwind)]
     pub fn clear_challenge(&self, name: String) -> bool {
         self.gateway.clear_challenge(&name)
+    }
+
+    /// Answers HTTP-01 challenges (RFC 8555 section 8.3) for this token. False if it is none, or there are
+    /// too many.
+    #[napi(catch_unwind)]
+    pub fn set_http_challenge(&self, token: String, answer: String) -> bool {
+        self.gateway.set_http_challenge(&token, &answer)
+    }
+
+    /// Answers them no more. False if there was nothing.
+    #[napi(catch_unwind)]
+    pub fn clear_http_challenge(&self, token: String) -> bool {
+        self.gateway.clear_http_challenge(&token)
+    }
+
+    /// Counts an order that has ended; one that failed has a code, a word for metrics.
+    #[napi(catch_unwind)]
+    pub fn count_order(&self, failure: Option<String>) {
+        self.gateway.count_order(failure.as_deref());
     }
 }
 

@@ -1,8 +1,10 @@
 //! Configs on their way in, and faults on their way out.
 
+use std::collections::HashSet;
+
 use napi_derive::napi;
 
-use gateway_core::config::{self, Admin, Config};
+use gateway_core::config::{self, Admin, Config, ListenerTls};
 
 use crate::error::{error, Result};
 
@@ -38,6 +40,23 @@ pub struct Settings {
     pub workers: u32,
     /// True if a listener or an upstream has `tls`: there are files to look at.
     pub has_tls: bool,
+    /// Certificates that `acme` of listeners asks for, each once.
+    pub acme: Vec<AcmeSettings>,
+}
+
+/// A certificate that is to be had from an ACME authority.
+#[napi(object)]
+pub struct AcmeSettings {
+    /// Its only name, in lower case.
+    pub domain: String,
+    /// Where the authority writes to.
+    pub email: Option<String>,
+    /// The URL of the authority's directory.
+    pub directory: String,
+    /// `tls-alpn-01` or `http-01`.
+    pub challenge: String,
+    /// A PEM file of what vouches for the directory, as written.
+    pub ca: Option<String>,
 }
 
 /// An app, as this side runs it.
@@ -145,7 +164,35 @@ fn settings(config: &Config) -> Settings {
         plugins: plugins.collect(),
         workers: net::workers(config.workers) as u32,
         has_tls: has_tls(config),
+        acme: acme(config),
     }
+}
+
+fn acme(config: &Config) -> Vec<AcmeSettings> {
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
+    for listener in &config.listeners {
+        let Some(ListenerTls::On(tls)) = &listener.tls else {
+            continue;
+        };
+        for (acme, domain) in tls
+            .acme
+            .iter()
+            .flat_map(|a| a.domains.iter().map(move |d| (a, d)))
+        {
+            let domain = domain.to_ascii_lowercase();
+            if seen.insert(domain.clone()) {
+                all.push(AcmeSettings {
+                    domain,
+                    email: acme.email.clone(),
+                    directory: acme.directory.clone(),
+                    challenge: acme.challenge.name().to_owned(),
+                    ca: acme.ca.as_ref().map(ToString::to_string),
+                });
+            }
+        }
+    }
+    all
 }
 
 fn has_tls(config: &Config) -> bool {

@@ -48,6 +48,19 @@ pub struct Prepared {
     pub plugins: Vec<PluginModule>,
     /// Where relative paths of files of `tls` begin; by default the working directory.
     pub folder: Option<String>,
+    /// Certificates that an authority issued before.
+    pub certificates: Option<Vec<KeptCertificate>>,
+}
+
+/// A certificate that an authority issued before.
+#[napi(object)]
+pub struct KeptCertificate {
+    /// The name that clients ask for.
+    pub name: String,
+    /// With its chain, PEM.
+    pub cert: String,
+    /// Its key, PEM.
+    pub key: String,
 }
 
 impl From<Prepared> for net::Prepared {
@@ -55,10 +68,17 @@ impl From<Prepared> for net::Prepared {
         let paths = |of: Vec<String>| of.into_iter().map(Into::into).collect();
         let apps = from.apps.into_iter().map(|a| (a.app, paths(a.sockets)));
         let plugins = from.plugins.into_iter().map(|p| (p.module, p.address));
+        let certificates = from.certificates.unwrap_or_default().into_iter();
+        let kept = |k: KeptCertificate| net::Kept {
+            name: k.name,
+            cert: k.cert,
+            key: k.key,
+        };
         Self {
             apps: apps.collect(),
             plugins: plugins.collect(),
             folder: from.folder.map(Into::into).unwrap_or_default(),
+            certificates: certificates.map(kept).collect(),
         }
     }
 }
@@ -189,7 +209,7 @@ impl Drop for Gateway {
 #[napi]
 pub struct GatewayView {
     id: u32,
-    gateway: Arc<net::Gateway>,
+    pub(crate) gateway: Arc<net::Gateway>,
 }
 
 /// The gateway of this process with that number. Throws `closed` if there is none.

@@ -26,7 +26,7 @@ for argument in "$@"; do
   esac
 done
 
-# program, Debian package, least version, how to ask for it, what for
+# program, Debian package, least version, how to ask for it (`-` if it does not say it), what for
 parts() {
   cat <<'TABLE'
 redis-server redis-server 6.2 --version store
@@ -37,6 +37,7 @@ chromium chromium 100 --version browser
 openssl openssl 1.1.1 version client
 sslscan sslscan 2.0 --version tls
 testssl testssl.sh 3.0 --version tls
+pebble pebble 0.0 - acme
 strace strace 5.10 --version system-calls
 valgrind valgrind 3.16 --version instructions
 wrk wrk 4.1 -v client
@@ -47,6 +48,10 @@ TABLE
 # The first number with a dot in what a program says about itself, or nothing.
 version_of() {
   command -v "$1" >/dev/null 2>&1 || return 0
+  if [ "$2" = - ]; then
+    echo 0.0
+    return 0
+  fi
   "$1" "$2" 2>&1 | sed 's/\x1b\[[0-9;]*m//g' | sed -n 's/[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | sed -n 1p
 }
 

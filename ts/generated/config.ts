@@ -19,7 +19,7 @@ export interface Config {
   drain_timeout?: Duration;
   /** Which requests go where: at most 100000. */
   routes?: Route[];
-  /** A directory of the gateway's own, for the last good config. Default: nothing is kept. */
+  /** A directory of the gateway's own, for the last good config and for what `acme` brings. Default: nothing is kept. */
   state_dir?: File;
   /**
    * Where limits and other shared state are kept.
@@ -47,6 +47,31 @@ export interface AccessLog {
    * @default "stdout"
    */
   to?: Sink;
+}
+
+/** Certificates by an authority that speaks ACME, ordered and renewed by the gateway. */
+export interface Acme {
+  /**
+   * DNS names, 1 to 1000, without wildcards: each gets a certificate of its own. The first is also shown to clients that ask
+   * for no known name, if there are no `certificates`.
+   */
+  domains: string[];
+  /** That the terms of service of the authority are accepted. */
+  terms: Terms;
+  /**
+   * A PEM file of the authorities that vouch for the directory's own HTTPS. A path, relative to the config's file. Default: those
+   * that Node trusts.
+   */
+  ca?: File;
+  /**
+   * How a domain is proved to lead here: `tls-alpn-01` at port 443, or `http-01` at port 80.
+   * @default "tls-alpn-01"
+   */
+  challenge?: Challenge;
+  /** The URL of the authority's directory. Default: that of Let's Encrypt. */
+  directory?: string;
+  /** Where the authority writes to. Default: it is given no address. */
+  email?: string;
 }
 
 /** `IP:PORT` (IPv6 in brackets), `HOST:PORT` or `unix:/PATH`. */
@@ -118,6 +143,13 @@ export interface Certificate {
   /** Who must show a certificate at the names of this one. Default: as the listener says. */
   client?: ClientAuth;
 }
+
+/**
+ * How an authority is shown that a domain leads here.
+ * - `tls-alpn-01`: By a handshake at port 443 of the domain, which has to lead to a listener with TLS.
+ * - `http-01`: By a request at port 80 of the domain, which has to lead to a listener without TLS.
+ */
+export type Challenge = 'tls-alpn-01' | 'http-01';
 
 /** A block of addresses such as `10.0.0.0/8` or `2001:db8::/32`, or one address. */
 export type Cidr = string;
@@ -525,9 +557,17 @@ export type Size = string;
  */
 export type Store = 'memory';
 
+/**
+ * Consent to terms of service.
+ * - `accepted`: They were read and are accepted.
+ */
+export type Terms = 'accepted';
+
 /** What a TLS listener serves, and whom. */
 export interface TlsServer {
-  /** 1 to 1000. A client that names a host gets one whose names fit; the first is for all others. */
+  /** Certificates that an authority issues by ACME, such as Let's Encrypt. Default: none. */
+  acme?: Acme;
+  /** 1 to 1000, or none with `acme`. A client that names a host gets one whose names fit; the first is for all others. */
   certificates?: Certificate[];
   /** Who must show a certificate of their own. Default: nobody is asked. */
   client?: ClientAuth;

@@ -57,7 +57,23 @@ impl Gateway {
         self.tls.clear_challenge(name)
     }
 
-    /// Adds when certificates end to the metrics, a list as JSON.
+    /// Answers requests for `/.well-known/acme-challenge/TOKEN` with `answer`, at all listeners of the
+    /// edge (RFC 8555 section 8.3). False if there are too many, or this is no token.
+    pub fn set_http_challenge(&self, token: &str, answer: &str) -> bool {
+        self.acme.set(token, answer)
+    }
+
+    /// Answers requests for this token no more. False if there was nothing.
+    pub fn clear_http_challenge(&self, token: &str) -> bool {
+        self.acme.clear(token)
+    }
+
+    /// Counts an order of a certificate that has ended; one that failed has a code, a word for metrics.
+    pub fn count_order(&self, failure: Option<&str>) {
+        self.acme.count(failure);
+    }
+
+    /// Adds what is known of certificates to the metrics, a list as JSON.
     pub(crate) fn with_certificates(&self, mut metrics: String) -> String {
         let value = |(listener, s): (String, Serving)| {
             serde_json::json!({
@@ -74,7 +90,10 @@ impl Gateway {
         });
         // The core's text is a list that is never empty.
         metrics.truncate(metrics.len() - 1);
-        metrics.push_str(&format!(",{metric}]"));
+        for metric in [metric].iter().chain(&self.acme.metrics()) {
+            metrics.push_str(&format!(",{metric}"));
+        }
+        metrics.push(']');
         metrics
     }
 }

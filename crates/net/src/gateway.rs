@@ -13,6 +13,7 @@ use gateway_core::config::{Config, Door, Workers};
 use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
 use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 
+use crate::acme::Acme;
 use crate::asks::Asks;
 use crate::bind::{bind, Bound, Place};
 use crate::listener::Binding;
@@ -34,6 +35,7 @@ pub struct Gateway {
     /// Shards that other loops turn, and those that were.
     turned: Mutex<Vec<Turned>>,
     plugins: Arc<Asks>,
+    pub(crate) acme: Arc<Acme>,
     state: Mutex<State>,
     /// The shards own what is open: it ends with the last of them.
     files: Weak<Files>,
@@ -92,7 +94,9 @@ impl Gateway {
         let tls = Store::default();
         tls.resolve(&config, &prepared.folder, &mut resolved)
             .map_err(StartError::Config)?;
+        tls.publish_all(&prepared.certificates);
         let plugins = Arc::new(Asks::default());
+        let acme = Arc::new(Acme::default());
         let snapshot =
             Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
         let files = Arc::new(Files::default());
@@ -105,7 +109,7 @@ impl Gateway {
         let mut shards = Vec::new();
         for bindings in bindings {
             shards.push(
-                spawn(shards.len(), &snapshot, (&files, &plugins), bindings)
+                spawn(shards.len(), &snapshot, (&files, &plugins, &acme), bindings)
                     .map_err(StartError::System)?,
             );
         }
@@ -129,6 +133,7 @@ impl Gateway {
             shared,
             process,
             plugins,
+            acme,
             state,
             files: Arc::downgrade(&files),
             tls,
@@ -180,7 +185,9 @@ impl Gateway {
         let revision = state.snapshot.revision + 1;
         let mut resolved = state.resolved.clone();
         let mut folder = state.folder.clone();
+        let mut certificates = Vec::new();
         if let Some(prepared) = prepared {
+            certificates = prepared.certificates;
             resolved.apps = prepared.apps;
             resolved.plugins = state.modules.hold(prepared.plugins);
             folder = prepared.folder;
@@ -194,6 +201,7 @@ impl Gateway {
         let files = self.files.upgrade().ok_or(StartError::Closing)?;
         prepare(&files, &snapshot)?;
         let bound = bind(&snapshot.config, &state.addresses, self.shards.len())?;
+        self.tls.publish_all(&certificates);
         for (shard, bindings) in self.shards.iter().zip(bound.bindings) {
             shard
                 .mailbox
@@ -295,8 +303,9 @@ impl Gateway {
         turned[at].mailbox = Arc::downgrade(&mailbox);
         let counters = turned[at].counters.clone();
         let lines = Lines::new(files);
-        let (snapshot, plugins) = (state.snapshot.clone(), self.plugins.clone());
-        let mut shard = Shard::new(mailbox.clone(), snapshot, counters, lines, plugins)
+        let snapshot = state.snapshot.clone();
+        let asked = (self.plugins.clone(), self.acme.clone());
+        let mut shard = Shard::new(mailbox.clone(), snapshot, counters, lines, asked)
             .map_err(StartError::System)?;
         let _none_yet = shard.lines.configure(&state.snapshot);
         shard.know_listeners(&state.snapshot);
@@ -428,20 +437,20 @@ pub fn workers(workers: Workers) -> usize {
 fn spawn(
     n: usize,
     snapshot: &Arc<Snapshot>,
-    (files, plugins): (&Arc<Files>, &Arc<Asks>),
+    (files, plugins, acme): (&Arc<Files>, &Arc<Asks>, &Arc<Acme>),
     bindings: Vec<Binding>,
 ) -> io::Result<Handle> {
     let mailbox = Arc::new(Mailbox::new()?);
     let counters = Arc::new(ShardCounters::default());
     let lines = Lines::new(files.clone());
     let (to_shard, given) = (mailbox.clone(), counters.clone());
-    let plugins = plugins.clone();
+    let asked = (plugins.clone(), acme.clone());
     let snapshot = snapshot.clone();
     let (told, ready) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(format!("shard-{n}"))
         .spawn(move || {
-            let mut shard = match Shard::new(to_shard, snapshot.clone(), given, lines, plugins) {
+            let mut shard = match Shard::new(to_shard, snapshot.clone(), given, lines, asked) {
                 Ok(shard) => shard,
                 Err(e) => return drop(told.send(Err(e))),
             };

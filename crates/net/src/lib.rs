@@ -11,6 +11,7 @@
 //! Unsafe code stands only in `poll`, the one file that knows the operating system.
 #![deny(unsafe_code)]
 
+mod acme;
 pub mod asks;
 mod bind;
 mod buf;
@@ -38,6 +39,6 @@ mod tls;
 pub use gateway::{workers, Gateway, StartError};
 pub use guest::{Answered, Arrival, Arrived, Local};
 pub use poll::counts;
-pub use prepared::{Prepared, Sockets};
+pub use prepared::{Kept, Prepared, Sockets};
 pub use reactor::Reactor;
 pub use tls::{check_files, dev_certificate, DevCertificate, Looked, Serving, Unpublished};

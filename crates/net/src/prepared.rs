@@ -16,6 +16,19 @@ pub struct Prepared {
     pub plugins: HashMap<String, String>,
     /// Where relative paths of the config begin; empty for the working directory.
     pub folder: PathBuf,
+    /// Certificates that were published before this start or reload: they are at hand when the first client comes.
+    pub certificates: Vec<Kept>,
+}
+
+/// A certificate for [`crate::Gateway::publish_certificate`].
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// The name that clients ask for.
+    pub name: String,
+    /// With its chain, PEM.
+    pub cert: String,
+    /// Its key, PEM.
+    pub key: String,
 }
 
 /// Modules that a request may still name: each is noted for as long as anyone holds it.

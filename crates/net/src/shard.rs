@@ -14,6 +14,7 @@ use gateway_core::forward::Turns;
 use gateway_core::metrics::{bump, ShardCounters};
 use gateway_core::snapshot::Snapshot;
 
+use crate::acme::Acme;
 use crate::asks::Asks;
 use crate::conns::{Conns, Role, Up, NONE};
 use crate::guest::Guest;
@@ -62,6 +63,8 @@ pub(crate) struct Shard {
     pub mailbox: Arc<Mailbox>,
     /// Where calls of plugins go.
     pub plugins: Arc<Asks>,
+    /// What ACME authorities ask for.
+    pub acme: Arc<Acme>,
     /// Counts the asks that left this thread: each has its own number.
     pub asked: u64,
     /// Keys that requests of this thread woke; told to all threads at the end of the tick.
@@ -93,7 +96,7 @@ impl Shard {
         snapshot: Arc<Snapshot>,
         counters: Arc<ShardCounters>,
         lines: Lines,
-        plugins: Arc<Asks>,
+        (plugins, acme): (Arc<Asks>, Arc<Acme>),
     ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
         let mut conns = Conns::new();
@@ -120,6 +123,7 @@ impl Shard {
             lines,
             mailbox,
             plugins,
+            acme,
             asked: 0,
             woken: Vec::new(),
             waiting: HashMap::new(),

@@ -18,6 +18,7 @@ use crate::filters::{self, Build};
 use crate::route::pattern::Path;
 use crate::route::MAX_LISTENERS;
 
+mod acme;
 mod door;
 mod tls;
 
@@ -78,6 +79,7 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
         door::check(item, &apps, faults);
         tls::listener(item, faults);
     }
+    acme::check(config, &read.listeners, faults);
     let goals = Goals { upstreams, apps };
     for item in &read.routes {
         if faults.len() > MAX_FAULTS {

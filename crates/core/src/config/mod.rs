@@ -8,6 +8,7 @@
 //! Bounds:  stated in [`check`]; a text of at most [`MAX_TEXT`] bytes.
 
 pub mod access_log;
+pub mod acme;
 pub mod app;
 pub mod check;
 pub mod cidr;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use self::text::{File, Whole};
 
 pub use self::access_log::{AccessLog, Format, Sink};
+pub use self::acme::{Acme, Challenge};
 pub use self::app::App;
 pub use self::cidr::Cidr;
 pub use self::fault::{Fault, Why};
@@ -66,7 +68,7 @@ pub struct Config {
     /// Threads that carry traffic: `auto` for one per CPU, or a number.
     #[serde(default)]
     pub workers: Workers,
-    /// A directory of the gateway's own, for the last good config. Default: nothing is kept.
+    /// A directory of the gateway's own, for the last good config and for what `acme` brings. Default: nothing is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<File>,
     /// How long requests in flight may take to finish when the gateway stops.

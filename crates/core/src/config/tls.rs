@@ -11,6 +11,7 @@ use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::acme::Acme;
 use super::fault::{quote, Why};
 use super::text::{text, File};
 use super::units::Duration;
@@ -40,8 +41,11 @@ impl ListenerTls {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsServer {
-    /// 1 to 1000. A client that names a host gets one whose names fit; the first is for all others.
+    /// 1 to 1000, or none with `acme`. A client that names a host gets one whose names fit; the first is for all others.
     pub certificates: Vec<Certificate>,
+    /// Certificates that an authority issues by ACME, such as Let's Encrypt. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
     /// Who must show a certificate of their own. Default: nobody is asked.
     pub client: ClientAuth,
     /// The oldest version that is spoken.
@@ -56,6 +60,7 @@ impl Default for TlsServer {
     fn default() -> Self {
         Self {
             certificates: Vec::new(),
+            acme: None,
             client: ClientAuth::default(),
             min_version: TlsVersion::default(),
             tickets: true,
@@ -203,7 +208,7 @@ impl<'de> Deserialize<'de> for ListenerTls {
             type Value = ListenerTls;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("dev or { certificates: [{ cert: a.pem, key: a.key }] }")
+                f.write_str("dev or { certificates: [{ cert: a.pem, key: a.key }] } or { acme: { domains: [a.example], terms: accepted } }")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<ListenerTls, E> {

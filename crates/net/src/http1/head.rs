@@ -136,6 +136,9 @@ impl Shard {
         t.request.begin(info.framing, &limits);
         t.run.exchange.framing = info.framing;
         self.wheel.clear(i);
+        if let Some(reply) = self.acme.answer(&t.run.exchange.request) {
+            return self.reply(i, t, &reply);
+        }
         if health {
             if let Some(reply) = self.health(&t.run.exchange.request) {
                 return self.reply(i, t, &reply);

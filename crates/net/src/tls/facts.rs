@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use gateway_core::secure::{ClientCertificate, Secure};
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use x509_parser::der_parser::{oid, Oid};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -76,3 +77,18 @@ pub(super) fn not_before(der: &[u8]) -> u64 {
     read.and_then(|(_, c)| u64::try_from(c.validity().not_before.timestamp()).ok())
         .unwrap_or(0)
 }
+
+/// True for a certificate that proves a name to an ACME authority: its critical extension keeps it from
+/// being taken for anything else (RFC 8737 section 3).
+pub(super) fn is_proof(der: &[u8]) -> bool {
+    let read = X509Certificate::from_der(der).ok();
+    read.is_some_and(|(_, c)| c.extensions().iter().any(|e| e.oid == ACME_IDENTIFIER))
+}
+
+/// True if this is the key of the certificate, as its SubjectPublicKeyInfo.
+pub(super) fn has_key(der: &[u8], spki: &[u8]) -> bool {
+    let read = X509Certificate::from_der(der).ok();
+    read.is_some_and(|(_, c)| c.public_key().raw == spki)
+}
+
+const ACME_IDENTIFIER: Oid<'static> = oid!(1.3.6 .1 .5 .5 .7 .1 .31);

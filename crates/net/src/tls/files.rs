@@ -243,6 +243,13 @@ pub(super) fn pair(chain: &[u8], key: &[u8]) -> Result<Pair, Unpaired> {
         Ok(()) => {}
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
         Err(rustls::Error::InconsistentKeys(_)) => return Err(Unpaired::OtherKey),
+        Err(_) if facts::is_proof(&key.cert[0]) => {
+            // Of a critical extension that it does not know rustls says nothing but that.
+            let spki = key.key.public_key();
+            if spki.is_some_and(|k| !facts::has_key(&key.cert[0], &k)) {
+                return Err(Unpaired::OtherKey);
+            }
+        }
         Err(_) => return Err(Unpaired::BadCertificate),
     }
     Ok(Pair {

@@ -1,7 +1,7 @@
 //! Certificates by the names in them: a whole name first, then a wildcard for its first label, then
 //! the first certificate of all.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
@@ -13,6 +13,10 @@ pub(super) struct Names {
     exact: HashMap<Box<str>, Vec<u16>>,
     /// By what follows `*.`.
     wild: HashMap<Box<str>, Vec<u16>>,
+    /// Names whose certificates are published, and their policy.
+    published: HashSet<Box<str>>,
+    first_published: Option<Box<str>>,
+    published_policy: u16,
 }
 
 /// A certificate, and which client policy holds at its names.
@@ -37,6 +41,18 @@ impl Names {
         self.all.push(named);
     }
 
+    /// Names of which certificates come from elsewhere, in lower case, and the policy that holds at them.
+    pub fn expect(&mut self, names: Vec<Box<str>>, policy: u16) {
+        self.first_published = names.first().cloned();
+        self.published = names.into_iter().collect();
+        self.published_policy = policy;
+    }
+
+    /// The first of the names that [`Self::expect`] was told of.
+    pub fn first_expected(&self) -> Option<&str> {
+        self.first_published.as_deref()
+    }
+
     pub fn all(&self) -> &[Named] {
         &self.all
     }
@@ -54,7 +70,11 @@ impl Names {
 
     /// Which policy holds for a client that asks for this name.
     pub fn policy(&self, name: Option<&str>) -> u16 {
-        let found = name.and_then(|n| self.exact(n).or_else(|| self.wild(n)));
+        let exact = name.and_then(|n| self.exact(n));
+        if exact.is_none() && name.is_some_and(|n| self.published.contains(n)) {
+            return self.published_policy;
+        }
+        let found = exact.or_else(|| self.wild(name?));
         let at = found.and_then(<[u16]>::first).copied().unwrap_or(0);
         self.all.get(usize::from(at)).map_or(0, |n| n.policy)
     }

@@ -10,7 +10,9 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use gateway_core::config::{ClientAuth, ClientAuthMode, Fault, ListenerTls, TlsServer, TlsVersion};
+use gateway_core::config::{
+    Acme, ClientAuth, ClientAuthMode, Fault, ListenerTls, TlsServer, TlsVersion,
+};
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
@@ -197,9 +199,17 @@ impl Served {
             named.policy = policy;
             names.add(named);
         }
+        if let Some(acme) = &server.acme {
+            authority(&format!("{at}.acme"), acme, ground, &mut faults);
+            let domains = acme.domains.iter().map(|d| d.to_ascii_lowercase().into());
+            if let Some(policy) = whole.map(&mut index) {
+                names.expect(domains.collect(), policy);
+            }
+        }
         // A client policy that cannot be read never falls back to another.
         let usable = if now.is_some() {
-            faults.iter().all(|f| !f.path.contains(".client")) && !names.all().is_empty()
+            faults.iter().all(|f| !f.path.contains(".client"))
+                && (!names.all().is_empty() || server.acme.is_some())
         } else {
             faults.is_empty()
         };
@@ -268,6 +278,13 @@ fn pairs(
         });
     }
     all
+}
+
+/// What vouches for the directory is read at each order: here it is looked at only.
+fn authority(at: &str, acme: &Acme, ground: &Ground<'_>, faults: &mut Vec<Fault>) {
+    let Some(ca) = &acme.ca else { return };
+    let read = Files::of(ground.folder).roots(&format!("{at}.ca"), ca);
+    faults.extend(read.err());
 }
 
 /// What is asked of clients.
@@ -384,7 +401,10 @@ impl ResolvesServerCert for Resolver {
                 .or_else(|| keys().next())
                 .cloned()
         };
-        let first = || self.names.all().first().map(|n| n.key.clone());
+        let first = || {
+            let own = self.names.all().first().map(|n| n.key.clone());
+            own.or_else(|| self.published.find(self.names.first_expected()?))
+        };
         let Some(name) = hello.server_name().map(str::to_ascii_lowercase) else {
             return first();
         };

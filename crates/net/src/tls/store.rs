@@ -8,6 +8,8 @@ use std::sync::Arc;
 use gateway_core::config::{Config, Fault};
 use gateway_core::snapshot::{Resolved, Secured};
 
+use crate::prepared::Kept;
+
 use super::client::ClientTls;
 use super::published::{Published, Unpublished};
 use super::server::{Ground, ServerTls, Serving};
@@ -89,6 +91,13 @@ impl Store {
     /// See [`crate::Gateway::publish_certificate`].
     pub fn publish(&self, name: &str, chain: &[u8], key: &[u8]) -> Result<(), Unpublished> {
         self.published.publish(name, chain, key)
+    }
+
+    /// Publishes what can be used. Of the others nothing is said: whoever has them publishes them again.
+    pub fn publish_all(&self, kept: &[Kept]) {
+        for k in kept {
+            let _unusable = self.publish(&k.name, k.cert.as_bytes(), k.key.as_bytes());
+        }
     }
 
     /// See [`crate::Gateway::withdraw_certificate`].

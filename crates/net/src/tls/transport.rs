@@ -91,6 +91,8 @@ impl Unshaken {
             Error::InvalidCertificate(C::UnknownIssuer) => "certificate_unknown",
             Error::InvalidCertificate(_) => "certificate_bad",
             Error::NoCertificatesPresented => "certificate_missing",
+            // What rustls says if there is none for the name, such as before an authority has issued one.
+            Error::General(why) if why.contains("no server certificate") => "no_certificate",
             Error::NoApplicationProtocol => "no_application_protocol",
             Error::PeerIncompatible(_) => "incompatible",
             Error::PeerMisbehaved(_) | Error::InappropriateMessage { .. } => "misbehaved",

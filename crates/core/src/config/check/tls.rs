@@ -16,11 +16,13 @@ pub(super) fn listener(item: &Item<'_, Listener>, faults: &mut Vec<Fault>) {
     let none = list
         .and_then(serde_json::Value::as_array)
         .is_none_or(Vec::is_empty);
-    if none && list.is_none_or(serde_json::Value::is_array) {
+    // What was written there may be at fault itself.
+    let acme = item.raw.pointer("/tls/acme").is_some();
+    if none && !acme && list.is_none_or(serde_json::Value::is_array) {
         faults.push(Fault::new(
             child(&at, "certificates"),
             "there is no certificate",
-            "add one such as { cert: a.pem, key: a.key }, or write tls: dev for localhost",
+            "add one such as { cert: a.pem, key: a.key }, add acme:, or write tls: dev for localhost",
         ));
     }
     let certificates = child(&at, "certificates");
@@ -142,7 +144,7 @@ fn is_name(text: &str) -> bool {
     is_dns(text.strip_prefix("*.").unwrap_or(text)) || text.parse::<IpAddr>().is_ok()
 }
 
-fn is_dns(text: &str) -> bool {
+pub(super) fn is_dns(text: &str) -> bool {
     let label = |l: &str| {
         let inner = l
             .bytes()
