@@ -227,7 +227,7 @@ export type File = string;
 /** A filter; `use` names it. */
 export type Filter = BodyLimitFilter | ClientIpFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter;
 
-/** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id` or `$header_NAME` (`_` for `-`); `$$` is a dollar sign. */
+/** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
 
 /** What `maglev` hashes: `client_ip`, `path`, `header:NAME` or `cookie:NAME`. */
@@ -279,7 +279,7 @@ export interface Keepalive {
   requests?: number;
 }
 
-/** `client_ip`, `header:NAME` or `route`. */
+/** `client_ip`, `header:NAME`, `proxy:VALUE` (a value of the PROXY header) or `route`. */
 export type LimitKey = string;
 
 /** A socket that clients connect to; it speaks HTTP/1.1, with or without TLS. */
@@ -382,6 +382,8 @@ export interface Match {
   method?: Method | Method[];
   /** One of these paths. Default: every path. */
   path?: Path | Path[];
+  /** What the PROXY header of the connection must say, by the names of its values. Default: nothing. */
+  proxy?: Record<string, Want>;
   /** What parameters of the query must say; names and values are compared unescaped. Default: nothing. */
   query?: Record<string, Want>;
 }
@@ -424,11 +426,26 @@ export interface PluginFilter {
  */
 export type PluginOnFail = 'closed' | 'open';
 
+/** The long form. */
+export interface ProxyHeader {
+  /** `v1` is a line of text, `v2` binary. */
+  version: ProxyVersion;
+  /** What is told beside the addresses, for `v2`: at most 32. What is not known of a connection is left out. */
+  tlvs?: SentValue[];
+}
+
 /** Who may say, ahead of a connection's first byte, whose connection it is. */
 export interface ProxyProtocol {
   /** The peers that must send a PROXY header; from all others none is read. */
   trust: Cidr[];
 }
+
+/**
+ * A version of the PROXY protocol.
+ * - `v1`: One line of text.
+ * - `v2`: Binary.
+ */
+export type ProxyVersion = 'v1' | 'v2';
 
 /** So many in a time: `100/s`, `5/m`, `1000/10s`; 1/h to 1000000/s. */
 export type Rate = string;
@@ -532,6 +549,9 @@ export interface Route {
   to?: To;
 }
 
+/** What a PROXY header can tell: `alpn`, `authority` (the host of the client's handshake), `unique_id`, `ssl` (version, cipher and client certificate), each of the client's TLS here, else as the header of the client's connection had it; `tlv_XX`, any other type of that header, in hexadecimal; `crc32c`, a checksum. */
+export type SentValue = string;
+
 /** An upstream or an app, and its share of a route's requests. */
 export interface Share {
   /** The app's name; either this or `upstream`. */
@@ -610,6 +630,11 @@ export interface Upstream {
   /** How connections are kept for later requests. */
   keepalive?: Keepalive;
   /**
+   * The PROXY header that each connection begins with: `v1`, `v2`, or `v2` with values. A connection is then one client's
+   * only. Default: none.
+   */
+  proxy_protocol?: UpstreamProxy;
+  /**
    * How long an endpoint that refused a connection is passed over.
    * @default "1s"
    */
@@ -619,6 +644,9 @@ export interface Upstream {
   /** TLS towards its endpoints; `{}` for the system's authorities. Default: none. */
   tls?: UpstreamTls;
 }
+
+/** The version of the PROXY protocol, or the version and what is told beside the addresses. */
+export type UpstreamProxy = 'v1' | 'v2' | ProxyHeader;
 
 /** How long an upstream may take. */
 export interface UpstreamTimeouts {

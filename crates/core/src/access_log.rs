@@ -10,6 +10,7 @@
 //!
 //! [`config::access_log`]: crate::config::access_log
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use wire::Head;
@@ -104,6 +105,10 @@ impl Variable {
             Self::Code => return Some(entry.code.as_bytes()),
             Self::RequestId => return entry.request_id,
             Self::Header(name) => return entry.request.find(name.as_bytes()),
+            Self::Proxy(value) => match entry.client.proxied.as_deref()?.get(*value)? {
+                Cow::Borrowed(told) => return Some(told),
+                Cow::Owned(told) => scratch.write_all(&told),
+            },
         };
         debug_assert!(made.is_ok(), "writing into a vector does not fail");
         Some(scratch)

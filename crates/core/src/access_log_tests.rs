@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::proxied::Proxied;
 
 struct Given {
     client: Client,
@@ -23,7 +24,10 @@ impl Given {
             took: 1_234_567_890,
             complete: true,
         };
-        let client = Client::new(SocketAddr::from(([192, 0, 2, 7], 5000)));
+        let mut client = Client::new(SocketAddr::from(([192, 0, 2, 7], 5000)));
+        let tlvs = b"\x02\0\x03a\nb\xee\0\x05\x01\x01\x02\0\0";
+        let proxied = Proxied::new(None, wire::proxy::Tlvs::new(tlvs));
+        client.proxied = Some(std::rc::Rc::new(proxied));
         Self {
             client,
             request,
@@ -84,6 +88,10 @@ fn every_variable_has_a_value_or_a_dash() {
             r#"curl/8 \x22q\x22 \x5c caf\xc3\xa9 \xff"#,
         ),
         ("$header_none", "-"),
+        (
+            "$proxy_authority $proxy_azure_pel_id $proxy_alpn $proxy_tlv_e0",
+            r"a\x0ab 513 - -",
+        ),
         ("$$status=$status", "$status=200"),
     ] {
         assert_eq!(Given::new().text(format), want, "{format}");

@@ -136,7 +136,7 @@ impl Run {
         if let Some(reply) = refused_method(&self.exchange.request) {
             return self.refuse(&reply);
         }
-        let route = snapshot.find(listener, &self.exchange.request);
+        let route = snapshot.find(listener, &self.exchange.request, &self.exchange.client);
         self.snapshot = Some(snapshot.clone());
         let Some(route) = route else {
             return self.refuse(&reply::no_route());
@@ -295,6 +295,7 @@ impl Run {
         self.exchange.response.clear();
         self.exchange.framing = Framing::None;
         self.exchange.client.tls = None;
+        self.exchange.client.proxied = None;
         self.reply_body.clear();
         self.reply_body.shrink_to(KEPT_BODY);
         self.acts.clear();

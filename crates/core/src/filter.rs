@@ -25,6 +25,7 @@ use wire::Head;
 use crate::body::{Pipe, Side, Tap};
 use crate::engine::Acts;
 use crate::plugin::PluginVerdict;
+use crate::proxied::Proxied;
 use crate::reply::Reply;
 use crate::secure::Secure;
 use crate::snapshot::Snapshot;
@@ -256,6 +257,8 @@ pub struct Client {
     pub trusted_peer: bool,
     /// What TLS proves of its connection; none if that is plain.
     pub tls: Option<Rc<Secure>>,
+    /// What a trusted PROXY header said of its connection beside the peer; none without such a header.
+    pub proxied: Option<Rc<Proxied>>,
 }
 
 impl Client {
@@ -267,6 +270,7 @@ impl Client {
             trusted_hops: 0,
             trusted_peer: false,
             tls: None,
+            proxied: None,
         }
     }
 }

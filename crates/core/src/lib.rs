@@ -21,6 +21,7 @@ pub mod filters;
 pub mod forward;
 pub mod metrics;
 pub mod plugin;
+pub mod proxied;
 pub mod reply;
 pub mod route;
 pub mod secure;

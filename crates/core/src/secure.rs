@@ -25,6 +25,8 @@ pub struct Secure {
 pub struct ClientCertificate {
     /// The subject, such as `CN=alice, O=Example`.
     pub subject: Box<str>,
+    /// The first common name of the subject.
+    pub common_name: Option<Box<str>>,
     /// Alternative names: DNS.
     pub dns: Vec<Box<str>>,
     /// Alternative names: URIs, such as SPIFFE identities.

@@ -12,16 +12,16 @@ use std::sync::Arc;
 use algo::Maglev;
 
 use crate::config::{self, Config, Fault};
-use crate::filter::Filter;
+use crate::filter::{Client, Filter};
 use crate::filters::{self, Build};
 use crate::forward::Balance;
 use crate::metrics::{Meters, MAX_PARTS};
-use crate::route::{RouteMatch, Router};
+use crate::route::{Asked, RouteMatch, Router};
 use crate::Nanos;
 
 mod shared;
 
-pub use shared::{Secure, Shared};
+pub use shared::{Manner, Secure, Shared};
 
 /// Where names of the config are found: what is not in it is left out until it is known.
 #[derive(Clone, Debug, Default)]
@@ -146,6 +146,8 @@ pub struct Upstream {
     pub app: bool,
     /// What its connections are secured with. None for one with `tls` means that nothing may be sent.
     pub tls: Option<Secured>,
+    /// What its connections begin with.
+    pub proxy_protocol: Option<Arc<config::UpstreamProxy>>,
 }
 
 /// Timeouts and limits of an upstream's connections.
@@ -165,6 +167,8 @@ pub struct UpstreamSettings {
     pub connections: u32,
     /// Requests on one connection; 0 is no limit.
     pub requests: u32,
+    /// True if a connection begins with a PROXY header, and is its client's only.
+    pub introduces: bool,
 }
 
 /// One address of an upstream.
@@ -332,9 +336,10 @@ impl Snapshot {
     }
 
     /// The route of a request on this listener.
-    pub fn find(&self, listener: u32, request: &wire::Head) -> Option<u32> {
+    pub fn find(&self, listener: u32, request: &wire::Head, client: &Client) -> Option<u32> {
+        let proxied = client.proxied.as_deref();
         self.router
-            .find(listener, request)
+            .find(listener, &Asked { request, proxied })
             .or_else(|| *self.strays.get(listener as usize)?)
     }
 
@@ -495,7 +500,7 @@ fn app(a: &config::App, resolved: &Resolved, shared: &Shared) -> Upstream {
     let sockets = resolved.apps.get(a.name.as_str());
     let endpoints = sockets.into_iter().flatten().map(|path| Endpoint {
         weight: 1,
-        live: shared.live(Address::Unix(path.clone()), None),
+        live: shared.live(Address::Unix(path.clone()), Manner::default()),
     });
     let name = format!("app:{}", a.name.as_str());
     Upstream {
@@ -507,6 +512,7 @@ fn app(a: &config::App, resolved: &Resolved, shared: &Shared) -> Upstream {
         settings: settings(&a.timeouts, &config::Keepalive::default()),
         app: true,
         tls: None,
+        proxy_protocol: None,
     }
 }
 
@@ -522,6 +528,7 @@ fn settings(
         lifetime: keepalive.lifetime.nanos(),
         connections: keepalive.connections.get() as u32,
         requests: keepalive.requests.get() as u32,
+        introduces: false,
     }
 }
 
@@ -533,10 +540,14 @@ fn upstream(u: &config::Upstream, resolved: &Resolved, shared: &Shared) -> Upstr
             identity: secured.as_ref().map_or(0, |s| s.identity),
             host: tls.host(&e.address),
         });
+        let manner = Manner {
+            secure,
+            introduced: u.proxy_protocol.is_some(),
+        };
         let mut add = |address| {
             endpoints.push(Endpoint {
                 weight: e.weight.get() as u32,
-                live: shared.live(address, secure.clone()),
+                live: shared.live(address, manner.clone()),
             })
         };
         match &e.address {
@@ -555,9 +566,13 @@ fn upstream(u: &config::Upstream, resolved: &Resolved, shared: &Shared) -> Upstr
         balance: balance(u, &endpoints),
         endpoints,
         rest: u.rest.nanos(),
-        settings: settings(&u.timeouts, &u.keepalive),
+        settings: UpstreamSettings {
+            introduces: u.proxy_protocol.is_some(),
+            ..settings(&u.timeouts, &u.keepalive)
+        },
         app: false,
         tls: secured,
+        proxy_protocol: u.proxy_protocol.clone().map(Arc::new),
     }
 }
 

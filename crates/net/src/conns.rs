@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gateway_core::proxied::Proxied;
 use gateway_core::secure::Secure;
 use gateway_core::snapshot::Live;
 
@@ -47,6 +48,10 @@ pub(crate) struct Client {
     pub peer: SocketAddr,
     pub listener: u16,
     pub requests: u32,
+    /// What its PROXY header said, if one came first and was believed.
+    pub proxied: Option<Rc<Proxied>>,
+    /// The address it connected to, once somebody asked for it.
+    pub local: Option<Box<SocketAddr>>,
     /// The request on its way.
     pub txn: Option<Box<Txn>>,
     /// What a client without a socket has instead.
@@ -66,11 +71,21 @@ pub(crate) struct Up {
     /// It has carried a request before.
     pub reused: bool,
     pub requests: u32,
+    /// Whose it is; none for one that any client's requests may use.
+    pub bound: Option<Box<Bound>>,
     /// When it was made.
     pub born: u64,
     /// Its neighbours in the pool.
     pub newer: u32,
     pub older: u32,
+}
+
+/// An upstream's connection that says whose it is.
+pub(crate) struct Bound {
+    /// The PROXY header it begins with.
+    pub header: Box<[u8]>,
+    /// The token of the client's connection.
+    pub owner: u64,
 }
 
 /// All descriptors of one thread.
@@ -164,6 +179,11 @@ impl Conns {
             .fd
             .as_ref()
             .map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    /// The address that the other side of `i` connected to; none without a socket.
+    pub fn local_address(&self, i: u32) -> Option<SocketAddr> {
+        poll::local_address(self.all[i as usize].fd.as_ref()?).ok()
     }
 
     /// Receives from `i`, as [`poll::recv`]. An end of a secure connection that the other side did not

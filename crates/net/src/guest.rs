@@ -87,6 +87,8 @@ impl Shard {
             peer: a.peer.unwrap_or(NOBODY),
             listener: slot as u16,
             requests: 0,
+            proxied: None,
+            local: None,
             txn: None,
             guest: Some(guest),
         });

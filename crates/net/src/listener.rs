@@ -167,6 +167,8 @@ impl Shard {
                         peer,
                         listener: slot,
                         requests: 0,
+                        proxied: None,
+                        local: None,
                         txn: None,
                         guest: None,
                     };

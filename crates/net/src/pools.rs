@@ -1,5 +1,11 @@
 //! Idle connections to endpoints: one list an endpoint and thread, last in first out, so that the
 //! warmest is used again and the coldest runs into its timeout.
+//!
+//! A connection that began with a PROXY header is in the list too, and never taken from it: only the
+//! client's connection that it was made for takes it, and only under the same header. At most
+//! [`MOST_BOUND`] are kept for each.
+
+use std::collections::HashMap;
 
 use crate::conns::{Conns, NONE};
 
@@ -7,6 +13,8 @@ use crate::conns::{Conns, NONE};
 #[derive(Default)]
 pub(crate) struct Pools {
     lists: Vec<List>,
+    /// Idle connections by the token of the client's connection whose they are; the newest last.
+    bound: HashMap<u64, Vec<u32>>,
 }
 
 #[derive(Clone, Copy)]
@@ -73,6 +81,64 @@ impl Pools {
             Some(o) => o.newer = newer,
             None => list.oldest = newer,
         }
+        self.unbind(conns, i);
+    }
+
+    /// Keeps `i`, which is in its list, for its owner. Returns the one that must leave for it.
+    pub fn bind(&mut self, conns: &mut Conns, i: u32) -> Option<u32> {
+        let owner = conns.up(i)?.bound.as_ref()?.owner;
+        let mine = self.bound.entry(owner).or_default();
+        mine.push(i);
+        if mine.len() <= MOST_BOUND {
+            return None;
+        }
+        let oldest = mine[0];
+        let slot = conns.up(oldest)?.live.slot;
+        self.remove(conns, oldest, slot);
+        Some(oldest)
+    }
+
+    /// Takes the newest idle connection of `owner` that began with `header`.
+    pub fn take_bound(
+        &mut self,
+        conns: &mut Conns,
+        (owner, slot): (u64, u32),
+        header: &[u8],
+    ) -> Option<u32> {
+        let mine = self.bound.get(&owner)?;
+        let fits = |i: &&u32| {
+            conns.up(**i).is_some_and(|u| {
+                u.live.slot == slot && u.bound.as_ref().is_some_and(|b| *b.header == *header)
+            })
+        };
+        let i = *mine.iter().rev().find(fits)?;
+        self.remove(conns, i, slot);
+        Some(i)
+    }
+
+    /// Takes out all idle connections of `owner`.
+    pub fn take_all(&mut self, conns: &mut Conns, owner: u64) -> Vec<u32> {
+        if self.bound.is_empty() {
+            return Vec::new();
+        }
+        let mine = self.bound.get(&owner).cloned().unwrap_or_default();
+        for i in &mine {
+            if let Some(slot) = conns.up(*i).map(|u| u.live.slot) {
+                self.remove(conns, *i, slot);
+            }
+        }
+        mine
+    }
+
+    fn unbind(&mut self, conns: &mut Conns, i: u32) {
+        let owner = conns.up(i).and_then(|u| Some(u.bound.as_ref()?.owner));
+        let Some(owner) = owner else { return };
+        if let Some(mine) = self.bound.get_mut(&owner) {
+            mine.retain(|other| *other != i);
+            if mine.is_empty() {
+                self.bound.remove(&owner);
+            }
+        }
     }
 
     /// Idle connections of a slot, newest first.
@@ -91,3 +157,6 @@ impl Pools {
         self.lists.len() as u32
     }
 }
+
+/// Idle connections that are kept for one client's connection.
+const MOST_BOUND: usize = 16;

@@ -53,6 +53,8 @@ pub(crate) struct Shard {
     /// The value of Date.
     pub date: [u8; 29],
     pub rng: algo::Rng,
+    /// Half of the name of each connection; drawn once, so that no other shard has it.
+    pub nonce: u64,
     pub turns: Turns,
     pub snapshot: InForce,
     pub listeners: Vec<Listener>,
@@ -115,6 +117,7 @@ impl Shard {
             offset: 0,
             date: [0; 29],
             rng: algo::Rng::new(poll::random()),
+            nonce: poll::random(),
             turns: Turns::default(),
             snapshot: Rc::new(snapshot),
             listeners: Vec::new(),

@@ -304,3 +304,32 @@ fn a_head_with_a_fault_is_refused_and_closes() {
         assert_ne!(told.said & said::CLOSE, 0, "{head:?}: what follows cannot be trusted");
     }
 }
+
+#[test]
+fn a_guest_is_introduced_by_its_address_and_keeps_no_connection() {
+    // The line stands before the request's, in what is read as its head.
+    let origin = Origin::start(|mut peer| {
+        while let Some(request) = peer.head() {
+            peer.remember(request);
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let config = kit::config_to(&[origin.at], r#"{ "proxy_protocol": "v1" }"#, "[]");
+    let config = gateway_core::config::parse(&config).expect("a good config");
+    let gateway = Arc::new(Gateway::start(config).expect("the gateway starts"));
+    let reactor = gateway.reactor().expect("a reactor");
+    let mut s = Stand {
+        gateway,
+        reactor,
+        _origin: origin,
+    };
+    for _ in 0..2 {
+        let key = s.begin(GET, Local::None);
+        assert_eq!(s.until(key, said::END | said::CUT).said & said::CUT, 0);
+    }
+    s._origin.wait_for_ends(2);
+    for request in s._origin.take() {
+        let line = request.head.lines().next();
+        assert_eq!(line, Some("PROXY TCP4 192.0.2.1 127.0.0.1 1 0"));
+    }
+}

@@ -186,3 +186,127 @@ fn a_stranger_is_not_believed() {
         Some("127.0.0.1")
     );
 }
+
+/// Type, length and value.
+fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(value.len()).expect("a length").to_be_bytes();
+    [&[kind][..], &len, value].concat()
+}
+
+/// With a checksum behind the values.
+fn summed(rest: &[u8]) -> Vec<u8> {
+    let ends = wire::proxy::Ends {
+        source: "203.0.113.7:12345".parse().expect("an address"),
+        destination: "10.0.0.1:80".parse().expect("an address"),
+    };
+    let tlvs: Vec<_> = wire::proxy::Tlvs::new(rest).collect();
+    let mut header = Vec::new();
+    wire::proxy::write_v2(&wire::proxy::Origin::Stream(ends), &tlvs, true, &mut header)
+        .expect("written");
+    header
+}
+
+#[test]
+fn what_a_header_says_is_read_by_routes_and_kept_for_its_connection() {
+    let origin = Origin::echo();
+    let edge = Edge::start(&format!(
+        r#"{{ "workers": 1,
+  "listeners": [{{ "name": "web", "bind": "127.0.0.1:0", "proxy_protocol": {{ "trust": ["127.0.0.1"] }} }}],
+  "upstreams": [{{ "name": "origin", "endpoints": ["{}"] }}],
+  "routes": [
+    {{ "name": "host", "match": {{ "proxy": {{ "authority": "a.example" }} }}, "filters": [{{ "use": "respond", "body": "host" }}] }},
+    {{ "name": "vpc", "match": {{ "proxy": {{ "aws_vpce_id": "vpce-1" }} }}, "filters": [{{ "use": "respond", "body": "vpc" }}] }},
+    {{ "name": "cert", "match": {{ "proxy": {{ "ssl_verify": "success", "ssl_cn": true }} }}, "filters": [{{ "use": "respond", "body": "cert" }}] }},
+    {{ "name": "rest", "filters": [{{ "use": "respond", "body": "rest" }}] }} ] }}"#,
+        origin.at
+    ));
+    let ssl = [&[7, 0, 0, 0, 0][..], &tlv(0x22, b"alice")].concat();
+    let host = tlv(2, b"A.Example");
+    let with = |rest: &[u8]| v2(0x21, 0x11, &[V4, rest].concat());
+    for (header, want) in [
+        (with(&host), "host"),
+        (summed(&host), "host"),
+        (with(&tlv(2, b"b.example")), "rest"),
+        (with(&tlv(0xea, b"\x01vpce-1")), "vpc"),
+        (with(&tlv(0xea, b"\x02vpce-1")), "rest"),
+        (with(&tlv(0x20, &ssl)), "cert"),
+        (with(&[tlv(4, &[0; 3000]), host.clone()].concat()), "host"),
+        // What is behind the addresses of a local connection says nothing.
+        (v2(0x20, 0x11, &[V4, &host[..]].concat()), "rest"),
+        (v2(0x21, 0, &host), "rest"),
+        (b"PROXY TCP4 203.0.113.7 10.0.0.1 1 2\r\n".to_vec(), "rest"),
+    ] {
+        for cut in 0..=header.len().min(60) {
+            let mut client = Client::connect(edge.at());
+            client.send(&header[..cut]).send(&header[cut..]);
+            for _ in 0..2 {
+                let answer = client.get("/");
+                assert_eq!((answer.status, &answer.body[..]), (200, want.as_bytes()));
+            }
+        }
+    }
+}
+
+#[test]
+fn malformed_headers_are_refused_wherever_they_are_cut() {
+    let good = summed(&tlv(2, b"a.example"));
+    let flipped = |at: usize| {
+        let mut bad = good.clone();
+        bad[at] ^= 0x40;
+        bad
+    };
+    let with = |rest: &[u8]| v2(0x21, 0x11, &[V4, rest].concat());
+    let cases = [
+        ("no signature", flipped(3)),
+        ("version", flipped(12)),
+        ("checksum of the source", flipped(16)),
+        ("checksum of a value", flipped(33)),
+        ("checksum itself", flipped(good.len() - 1)),
+        (
+            "two checksums",
+            with(&[tlv(3, &[0; 4]), tlv(3, &[0; 4])].concat()),
+        ),
+        ("short checksum", with(&tlv(3, &[0; 3]))),
+        ("value without a length", with(&[2])),
+        ("value past the end", with(&[2, 0, 5, b'a'])),
+        ("long name", with(&tlv(5, &[b'x'; 129]))),
+        ("ssl without its fields", with(&tlv(0x20, &[1, 0, 0, 0]))),
+        (
+            "ssl with a part past its end",
+            with(&tlv(0x20, &[1, 0, 0, 0, 0, 0x22, 0, 9, b'a'])),
+        ),
+        (
+            "too long",
+            v2(0x21, 0x11, &[V4, &tlv(2, &[b'a'; 5000])].concat()),
+        ),
+        (
+            "v1, no line end",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10 ".to_vec(),
+        ),
+        (
+            "v1, values behind it",
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10 a\r\n".to_vec(),
+        ),
+    ];
+    let origin = Origin::echo();
+    let edge = edge(&origin, "127.0.0.1");
+    let mut sent = 0;
+    for (name, header) in &cases {
+        for cut in 0..header.len().min(64) {
+            let mut client = Client::connect(edge.at());
+            client
+                .send(&header[..cut])
+                .send(&header[cut..])
+                .send(REQUEST);
+            assert!(client.is_closed(), "{name}, cut at {cut}");
+            sent += 1;
+        }
+    }
+    assert_eq!(origin.connections(), 0);
+    let counted = || {
+        edge.gateway
+            .metrics_json()
+            .contains(&format!("\"code\":\"proxy_header\"}},\"value\":{sent}"))
+    };
+    kit::wait_until("each is counted", counted);
+}

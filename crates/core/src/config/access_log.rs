@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{quote, suggest, Why};
+use super::proxy_protocol::ProxyValue;
 use super::text::{text, File};
 
 /// Where a line about each request goes, and what it says. Without this key there is no such log.
@@ -61,7 +62,7 @@ impl fmt::Display for Sink {
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// An object with every [`Variable`] but header fields.
+    /// An object with every [`Variable`] but header fields and values of PROXY headers.
     Json,
     /// Texts and variables in turn.
     Line(Vec<Part>),
@@ -117,13 +118,15 @@ pub enum Variable {
     RequestId,
     /// A field of the request head, `$header_user_agent`; the name is in lower case, with hyphens.
     Header(Box<str>),
+    /// A value of the connection's PROXY header, `$proxy_authority`.
+    Proxy(ProxyValue),
 }
 
 text!(
     Format,
     "json or a text with $variables",
     r"^.{1,4096}$",
-    "`json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id` or `$header_NAME` (`_` for `-`); `$$` is a dollar sign."
+    "`json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign."
 );
 
 impl Format {
@@ -183,6 +186,7 @@ impl fmt::Display for Format {
                 Part::Value(Variable::Header(name)) => {
                     write!(f, "$header_{}", name.replace('-', "_"))?
                 }
+                Part::Value(Variable::Proxy(value)) => write!(f, "$proxy_{value}")?,
                 Part::Value(variable) => write!(f, "${}", variable.name())?,
             }
         }
@@ -191,7 +195,7 @@ impl fmt::Display for Format {
 }
 
 impl Variable {
-    /// The name without its dollar sign; for a header field the field's name.
+    /// The name without its dollar sign; for a header field the field's name, for a value of a PROXY header nothing.
     pub fn name(&self) -> &str {
         match self {
             Self::Header(name) => name,
@@ -207,6 +211,9 @@ impl Variable {
             return Ok(Self::Header(
                 field.to_ascii_lowercase().replace('_', "-").into(),
             ));
+        }
+        if let Some(value) = name.strip_prefix("proxy_") {
+            return ProxyValue::parse(value).map(Self::Proxy);
         }
         let known = VARIABLES.iter().find(|(known, _)| *known == name);
         known.map(|(_, variable)| variable.clone()).ok_or_else(|| {
@@ -224,7 +231,7 @@ fn json() -> Format {
     Format::Json
 }
 
-/// Every variable but header fields, in the order of a JSON line.
+/// Every variable but header fields and values of PROXY headers, in the order of a JSON line.
 pub const VARIABLES: [(&str, Variable); 18] = [
     ("time", Variable::Time),
     ("client_ip", Variable::ClientIp),
@@ -259,6 +266,7 @@ mod tests {
             "json",
             "$status",
             "$$5 $client_ip \"$method $path\" $status$duration $header_user_agent.",
+            "$proxy_authority $proxy_tlv_e0",
         ] {
             assert_eq!(Format::parse(good).expect(good).to_string(), good);
         }
@@ -273,6 +281,7 @@ mod tests {
         );
         for (bad, fix) in [
             ("$stauts", "did you mean \"status\"?"),
+            ("$proxy_authorty", "did you mean \"authority\"?"),
             ("plain", "write json, or name variables such as $status"),
             ("$status\n", "write json, or one line of 1 to 4096 bytes"),
         ] {

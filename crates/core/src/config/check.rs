@@ -20,6 +20,7 @@ use crate::route::MAX_LISTENERS;
 
 mod acme;
 mod door;
+mod proxy_protocol;
 mod tls;
 
 /// The lists of a config as far as they could be read.
@@ -71,6 +72,7 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
     for item in &read.upstreams {
         upstream(item, faults);
         tls::upstream(item, faults);
+        proxy_protocol::upstream(item, faults);
     }
     for item in &read.apps {
         app(item, faults);
@@ -86,6 +88,7 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
             return;
         }
         route(item, &listeners, &goals, faults);
+        proxy_protocol::route(item, &read.listeners, faults);
     }
     let regexes = |r: &Route| {
         r.what
@@ -318,6 +321,7 @@ fn route(
         ("match.method", route.what.method.len(), MAX_CHOICES),
         ("match.headers", route.what.headers.len(), MAX_CHOICES),
         ("match.query", route.what.query.len(), MAX_CHOICES),
+        ("match.proxy", route.what.proxy.len(), MAX_CHOICES),
     ];
     for (key, count, bound) in choices {
         if count > bound {

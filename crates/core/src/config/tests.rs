@@ -60,13 +60,14 @@ fn every_key_is_read() {
                 "balance": "maglev", "hash_key": "header:X-User",
                 "timeouts": { "connect": "1s", "response": "2s", "stall": "3s" },
                 "keepalive": { "idle": "1s", "lifetime": "1m", "connections": 2, "requests": 3 },
-                "rest": "2s",
-            }],
+                "rest": "2s", "proxy_protocol": { "version": "v2", "tlvs": ["authority", "tlv_ea", "crc32c"] },
+            }, { "name": "old", "endpoints": ["127.0.0.1:9002"], "proxy_protocol": "v1" }],
             "routes": [{
                 "name": "r", "listeners": ["web"], "escaped_slash": "keep",
                 "match": {
                     "host": ["a.example", "*.b.example"], "path": "/a/*", "method": ["GET", "POST"],
                     "headers": { "X-A": true, "X-B": "1" }, "query": { "q": false },
+                    "proxy": { "authority": "c.example", "aws_vpce_id": true, "tlv_e1": false },
                 },
                 "filters": [{ "use": "rate_limit", "rate": "1/s" }],
                 "to": [{ "upstream": "api", "weight": 3 }, { "upstream": "api" }],

@@ -51,6 +51,10 @@ fn form(route: &Route) -> String {
     for (name, want) in &what.query {
         let _ = write!(form, "{name:?}{want:?}");
     }
+    form.push('\n');
+    for (value, want) in &what.proxy {
+        let _ = write!(form, "{value}{want:?}");
+    }
     form
 }
 

@@ -10,6 +10,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::fault::{quote, Why};
+use super::proxy_protocol::UpstreamProxy;
 use super::text::{text, Name, Whole};
 use super::tls::UpstreamTls;
 use super::units::Duration;
@@ -31,6 +32,10 @@ pub struct Upstream {
     /// TLS towards its endpoints; `{}` for the system's authorities. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
+    /// The PROXY header that each connection begins with: `v1`, `v2`, or `v2` with values. A connection is then one client's
+    /// only. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<UpstreamProxy>,
     /// How long the upstream may take.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,

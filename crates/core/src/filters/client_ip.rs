@@ -94,6 +94,7 @@ impl Filter for ClientIp {
         let peer = cx.client.peer.ip().to_canonical();
         *cx.client = Client {
             tls: cx.client.tls.take(),
+            proxied: cx.client.proxied.take(),
             ..Client::new(cx.client.peer)
         };
         let walk = match self.header {

@@ -1,6 +1,6 @@
 //! What a limiter counts apart: one key, or several that count together as one.
 //!
-//! Written as `client_ip`, `header:NAME` or `route`, or as a list of these.
+//! Written as `client_ip`, `header:NAME`, `proxy:VALUE` or `route`, or as a list of these.
 //! Bounds: [`MAX_KEYS`] in a list.
 
 use std::borrow::Cow;
@@ -10,6 +10,7 @@ use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
 use crate::config::fault::{quote, Why};
+use crate::config::proxy_protocol::ProxyValue;
 use crate::config::text::text;
 
 /// What is counted apart.
@@ -19,6 +20,8 @@ pub enum LimitKey {
     ClientIp,
     /// A request field's value.
     Header(Box<str>),
+    /// A value of the connection's PROXY header.
+    Proxy(ProxyValue),
     /// Nothing: all requests of the route count together.
     Route,
 }
@@ -26,17 +29,20 @@ pub enum LimitKey {
 text!(
     LimitKey,
     "a key such as client_ip",
-    r"^(client_ip|route|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
-    "`client_ip`, `header:NAME` or `route`."
+    r"^(client_ip|route|proxy:[a-z0-9_]+|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
+    "`client_ip`, `header:NAME`, `proxy:VALUE` (a value of the PROXY header) or `route`."
 );
 
 impl LimitKey {
-    /// One of the three.
+    /// One of the four.
     pub fn parse(text: &str) -> Result<Self, Why> {
         match text {
             "client_ip" => return Ok(Self::ClientIp),
             "route" => return Ok(Self::Route),
             _ => {}
+        }
+        if let Some(value) = text.strip_prefix("proxy:") {
+            return ProxyValue::parse(value).map(Self::Proxy);
         }
         let name = text
             .strip_prefix("header:")
@@ -45,7 +51,7 @@ impl LimitKey {
             .ok_or_else(|| {
                 Why::new(
                     format!("{} is not a key", quote(text)),
-                    "write client_ip, route or header:NAME",
+                    "write client_ip, route, header:NAME or proxy:VALUE",
                 )
             })
     }
@@ -56,6 +62,7 @@ impl fmt::Display for LimitKey {
         match self {
             Self::ClientIp => f.write_str("client_ip"),
             Self::Header(name) => write!(f, "header:{name}"),
+            Self::Proxy(value) => write!(f, "proxy:{value}"),
             Self::Route => f.write_str("route"),
         }
     }

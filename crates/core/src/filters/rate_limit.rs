@@ -146,6 +146,11 @@ impl RateLimit {
             LimitKey::Header(name) => self
                 .table
                 .hash(req.find(name.as_bytes()).unwrap_or_default()),
+            LimitKey::Proxy(value) => {
+                let told = cx.client.proxied.as_deref().and_then(|p| p.get(*value));
+                self.table
+                    .hash(&value.canonical(told.as_deref().unwrap_or_default()))
+            }
             LimitKey::ClientIp => match cx.client.ip {
                 IpAddr::V4(ip) => self.table.hash(&ip.octets()),
                 // A site has a /64 to itself at least: single addresses cost it nothing.

@@ -143,6 +143,32 @@ fn keys_say_who_counts_together() {
 }
 
 #[test]
+fn a_value_of_the_proxy_header_is_a_key_and_hosts_have_no_case() {
+    let from = |tlvs: &[u8]| {
+        let said = crate::proxied::Proxied::new(None, wire::proxy::Tlvs::new(tlvs));
+        Some(std::rc::Rc::new(said))
+    };
+    let (host, upper, other) = (b"\x02\0\x01a", b"\x02\0\x01A", b"\x02\0\x01b");
+    let (id, upper_id) = (b"\x05\0\x01a", b"\x05\0\x01A");
+    for (key, first, second, together) in [
+        ("proxy:authority", from(host), from(host), true),
+        ("proxy:authority", from(host), from(upper), true),
+        ("proxy:authority", from(host), from(other), false),
+        ("proxy:authority", from(host), None, false),
+        ("proxy:authority", None, from(id), true),
+        ("proxy:unique_id", from(id), from(upper_id), false),
+        ("proxy:tlv_e0", from(host), from(other), true),
+    ] {
+        let mut trial = limited(json!({ "rate": "1/h", "key": key }));
+        trial.client.proxied = first;
+        assert!(matches!(trial.request(), Verdict::Next), "{key}");
+        trial.client.proxied = second;
+        let passes = matches!(trial.request(), Verdict::Next);
+        assert_eq!(!passes, together, "{key}");
+    }
+}
+
+#[test]
 fn without_headers_only_a_refusal_says_when() {
     let mut trial = limited(json!({ "rate": "1/s", "headers": false }));
     assert!(!trial.filter.needs().response);
@@ -214,6 +240,7 @@ fn what_cannot_be_counted_is_a_fault() {
         (json!({ "rate": "1/s", "name": "a\"b" }), "name"),
         (json!({ "rate": "1/s", "name": "" }), "name"),
         (json!({ "rate": "1/s", "key": "header:" }), "key"),
+        (json!({ "rate": "1/s", "key": "proxy:host" }), "key"),
         (json!({ "rate": "1/s", "key": [] }), "key"),
         (json!({ "rate": "1/s", "key": ["route", "ip"] }), "key[1]"),
         (json!({ "rate": "1/s", "scope": "global" }), "scope"),

@@ -1,12 +1,12 @@
 //! Which route a request takes.
 //!
-//! Of the routes whose host, path, method, header fields, query and listener all fit, it is the
+//! Of the routes whose host, path, method, header fields, query, PROXY header and listener all fit, it is the
 //! first in this order:
 //! 1. host: exact, then wildcards (`*.a.example` before `*.example`), then routes for every host;
 //! 2. path: exact, then templates, then prefixes (the longest first), then regular expressions (in
 //!    the order in which they first appear for that host), then `/*` and routes without a path;
 //! 3. among templates, from left to right: a literal segment before `{name}` before `{name*}`;
-//! 4. method, fields and query: the route with more conditions (a list of methods is one);
+//! 4. method, fields, query and PROXY header: the route with more conditions (a list of methods is one);
 //! 5. the order of the config.
 //!
 //! A route that fails a condition is passed over, and the search goes on, also to less specific
@@ -34,7 +34,7 @@ use self::pattern::{Host, Path, Segment, Template, MAX_CAPTURES};
 use self::table::{Entry, Table};
 use self::want::Wants;
 
-pub use self::want::{Match, Request, Want};
+pub use self::want::{Asked, Match, Request, Want};
 
 /// What the router needs to know of one route.
 #[derive(Clone, Copy, Debug)]

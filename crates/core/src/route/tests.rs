@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::*;
 use crate::config::text::Many;
+use crate::proxied::Proxied;
 
 /// A request without a buffer behind it.
 #[derive(Clone, Debug, Default)]
@@ -557,4 +558,36 @@ fn a_match_is_read_from_the_config() {
     );
     let router = router(std::slice::from_ref(&what));
     assert_eq!(router.find(0, &request("HEAD a.example/b/c")), Some(0));
+}
+
+#[test]
+fn what_the_proxy_header_said_is_a_condition() {
+    let all: Vec<Match> = [
+        serde_json::json!({}),
+        serde_json::json!({ "proxy": { "unique_id": true } }),
+        serde_json::json!({ "proxy": { "authority": "a.example" } }),
+        serde_json::json!({ "proxy": { "authority": "a.example", "ssl_verify": "none" } }),
+    ]
+    .map(matches)
+    .into();
+    let router = router(&all);
+    let mut head = wire::Head::new();
+    head.start_request(b"GET", b"/", b"b.example");
+    let cases: [(Option<&[u8]>, u32); 7] = [
+        (None, 0),
+        (Some(b""), 0),
+        (Some(b"\x05\0\x01x"), 1),
+        (Some(b"\x02\0\x09A.example"), 2),
+        (Some(b"\x02\0\x09b.example"), 0),
+        (Some(b"\x02\0\x09A.example\x20\0\x05\x01\0\0\0\0"), 3),
+        (Some(b"\x02\0\x09A.example\x20\0\x05\x07\0\0\0\0"), 2),
+    ];
+    for (tlvs, want) in cases {
+        let said = tlvs.map(|t| Proxied::new(None, wire::proxy::Tlvs::new(t)));
+        let asked = Asked {
+            request: &head,
+            proxied: said.as_ref(),
+        };
+        assert_eq!(router.find(0, &asked), Some(want), "{tlvs:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! What a route says of a request beside host and path: method, header fields, query.
+//! What a route says of a request beside host and path: method, header fields, query, PROXY header.
 //!
 //! Bounds: the number of conditions, which the config check limits; each is linear in the head.
 
@@ -12,7 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::pattern::{Host, Method, Path};
 use crate::config::fault::{quote, Why};
+use crate::config::proxy_protocol::ProxyValue;
 use crate::config::text::{text, Many};
+use crate::proxied::Proxied;
 
 /// Which requests a route wants. What is left out matches everything; all that is there must match.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +30,8 @@ pub struct Match {
     pub headers: BTreeMap<FieldName, Want>,
     /// What parameters of the query must say; names and values are compared unescaped. Default: nothing.
     pub query: BTreeMap<String, Want>,
+    /// What the PROXY header of the connection must say, by the names of its values. Default: nothing.
+    pub proxy: BTreeMap<ProxyValue, Want>,
 }
 
 /// What one field or parameter must say.
@@ -134,6 +138,45 @@ pub trait Request {
     fn query(&self) -> Option<&[u8]>;
     /// True if one of the fields called `name` has a value that `is` takes.
     fn any_field(&self, name: &[u8], is: impl Fn(&[u8]) -> bool) -> bool;
+    /// What a trusted PROXY header said of its connection.
+    fn proxied(&self) -> Option<&Proxied> {
+        None
+    }
+}
+
+/// A request as it came in: its head, and what is known of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Its head.
+    pub request: &'a wire::Head,
+    /// What a trusted PROXY header said of its connection.
+    pub proxied: Option<&'a Proxied>,
+}
+
+impl Request for Asked<'_> {
+    fn host(&self) -> &[u8] {
+        self.request.host()
+    }
+
+    fn path(&self) -> &[u8] {
+        self.request.path()
+    }
+
+    fn method(&self) -> &[u8] {
+        self.request.method_bytes()
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.request.query()
+    }
+
+    fn any_field(&self, name: &[u8], is: impl Fn(&[u8]) -> bool) -> bool {
+        self.request.find_all(name).any(is)
+    }
+
+    fn proxied(&self) -> Option<&Proxied> {
+        self.proxied
+    }
 }
 
 impl Request for wire::Head {
@@ -165,6 +208,7 @@ pub(super) struct Wants {
     methods: u32,
     fields: Vec<(Box<[u8]>, Want)>,
     query: Vec<(Box<[u8]>, Want)>,
+    proxy: Vec<(ProxyValue, Want)>,
 }
 
 impl Wants {
@@ -188,12 +232,13 @@ impl Wants {
             methods,
             fields: fields.collect(),
             query: query.collect(),
+            proxy: what.proxy.iter().map(|(v, w)| (*v, w.clone())).collect(),
         }
     }
 
     /// How many conditions there are; of two routes with equal hosts and paths the one with more comes first.
     pub(super) fn count(&self) -> usize {
-        usize::from(self.methods != 0) + self.fields.len() + self.query.len()
+        usize::from(self.methods != 0) + self.fields.len() + self.query.len() + self.proxy.len()
     }
 
     pub(super) fn hold(&self, request: &impl Request) -> bool {
@@ -208,6 +253,14 @@ impl Wants {
                 Want::Absent => !parameter(request.query(), name, |_| true),
                 Want::Value(text) => {
                     parameter(request.query(), name, |value| same(value, text.as_bytes()))
+                }
+            })
+            && self.proxy.iter().all(|(value, want)| {
+                let told = request.proxied().and_then(|p| p.get(*value));
+                match want {
+                    Want::Present => told.is_some(),
+                    Want::Absent => told.is_none(),
+                    Want::Value(text) => told.is_some_and(|t| value.same(&t, text.as_bytes())),
                 }
             })
     }

@@ -30,9 +30,18 @@ pub struct Secure {
     pub host: Box<str>,
 }
 
+/// How connections to an endpoint begin: those of one manner are never used for another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Manner {
+    /// How they are secured; none for plain ones.
+    pub secure: Option<Secure>,
+    /// True if a PROXY header comes first.
+    pub introduced: bool,
+}
+
 #[derive(Default)]
 struct Endpoints {
-    live: HashMap<(Address, Option<Secure>), Weak<Live>>,
+    live: HashMap<(Address, Manner), Weak<Live>>,
     /// Which slots are taken, by whom.
     slots: Vec<Weak<Live>>,
 }
@@ -51,11 +60,11 @@ impl Shared {
         self.seed
     }
 
-    /// What is known of the endpoint at this address. Connections that are secured differently are of
+    /// What is known of the endpoint at this address. Connections that begin differently are of
     /// different endpoints.
-    pub fn live(&self, address: Address, secure: Option<Secure>) -> Arc<Live> {
+    pub fn live(&self, address: Address, manner: Manner) -> Arc<Live> {
         let mut e = lock(&self.endpoints);
-        let key = (address, secure);
+        let key = (address, manner);
         if let Some(live) = e.live.get(&key).and_then(Weak::upgrade) {
             return live;
         }
@@ -63,7 +72,7 @@ impl Shared {
         let slot = free.unwrap_or(e.slots.len());
         let live = Arc::new(Live {
             address: key.0.clone(),
-            secure: key.1.as_ref().map(|s| s.host.clone()),
+            secure: key.1.secure.as_ref().map(|s| s.host.clone()),
             slot: slot as u32,
             active: AtomicU32::new(0),
             rests_until: AtomicU64::new(0),

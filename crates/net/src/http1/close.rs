@@ -269,6 +269,7 @@ impl Shard {
             return;
         }
         let slot = self.conns.client(i).map(|c| c.listener);
+        self.leave_bound(i);
         self.remove(i);
         if let Some(slot) = slot {
             self.left(slot);

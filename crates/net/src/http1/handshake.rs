@@ -106,6 +106,9 @@ impl Shard {
             // Nothing is sent in the clear that was meant to be secure.
             return self.upstream_insecure(i, t, Failure::Tls);
         };
+        if !self.introduce_at_once(up) {
+            return self.connection_refused(i, t);
+        }
         self.conns.secure(up, begun, &[]);
         if let Some(u) = self.conns.up(up) {
             u.shaking = true;

@@ -1,8 +1,10 @@
 //! Reads requests: the PROXY header where one must come, then one head after the other.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use gateway_core::filter::Client;
+use gateway_core::proxied::Proxied;
 use gateway_core::reply::Reply;
 use wire::http1::Refusal;
 use wire::Framing;
@@ -125,6 +127,7 @@ impl Shard {
         };
         client.requests += 1;
         let (peer, slot, requests) = (client.peer, client.listener, client.requests);
+        let proxied = client.proxied.clone();
         let listener = &self.listeners[usize::from(slot)];
         t.flags.close = !info.keep_alive
             || self.draining()
@@ -146,6 +149,7 @@ impl Shard {
         }
         faults::panic_if(t, b"head");
         let mut client = Client::new(peer);
+        client.proxied = proxied;
         if let Some((facts, policy)) = self.conns.proved(i) {
             if let Some(reply) = self.misdirected(i, policy, &t.run.exchange.request) {
                 return self.reply(i, t, &reply);
@@ -194,10 +198,12 @@ impl Shard {
             Ok(wire::proxy::Parsed::Partial) if t.input.len() < PROXY_HEADER => Next::Again,
             Ok(wire::proxy::Parsed::Done { header, len }) => {
                 let source: Option<SocketAddr> = header.source;
-                t.input.consume(len);
                 if let (Some(source), Some(client)) = (source, self.conns.client(i)) {
                     client.peer = source;
+                    let said = Proxied::new(header.destination, header.tlvs(t.input.as_slice()));
+                    client.proxied = Some(Rc::new(said));
                 }
+                t.input.consume(len);
                 if self.listener_of(i).handshake > 0 {
                     self.begin_handshake(i, t);
                     return Next::Again;

@@ -3,7 +3,7 @@
 //!
 //! - [`drive`](Shard::drive) makes what progress it can and is called after every event of either
 //!   side; [`head`] reads requests, [`decide`] carries out what the engine says, [`upstream`]
-//!   connects, [`outside`] sends asks to other threads, [`response`] reads what comes back, [`stream`] moves bodies, [`tunnel`] moves what
+//!   connects, [`introduce`] writes PROXY headers, [`outside`] sends asks to other threads, [`response`] reads what comes back, [`stream`] moves bodies, [`tunnel`] moves what
 //!   comes after a 101, [`close`] ends.
 
 mod body;
@@ -12,6 +12,7 @@ mod decide;
 mod drive;
 mod handshake;
 mod head;
+mod introduce;
 mod outside;
 mod response;
 mod stream;

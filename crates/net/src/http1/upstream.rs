@@ -10,7 +10,7 @@ use wire::Framing;
 use super::body::Writer;
 use super::drive::Next;
 use super::txn::{Stage, Txn};
-use crate::conns::{Role, Up, NONE};
+use crate::conns::{Bound, Role, Up, NONE};
 use crate::meter::Upstream as Count;
 use crate::poll;
 use crate::shard::{env, Shard};
@@ -32,7 +32,12 @@ impl Shard {
                 return Err(Failure::NoEndpoint);
             };
             let slot = live.slot;
-            if let Some(up) = self.pools.take(&mut self.conns, slot) {
+            let idle = if settings.introduces {
+                self.idle_of_client(i, t, slot)
+            } else {
+                self.pools.take(&mut self.conns, slot)
+            };
+            if let Some(up) = idle {
                 self.count_upstream(t, Count::Reused);
                 self.attach(i, t, up);
                 self.write_request(t);
@@ -41,7 +46,9 @@ impl Shard {
                 return Ok(());
             }
             // Only here: counting on it is an atomic on memory that threads share.
-            let live = live.clone();
+            let Some(live) = chosen(t, e).map(|(live, _)| live.clone()) else {
+                return Err(Failure::NoEndpoint);
+            };
             match self.dial(i, t, &live, &settings) {
                 Ok(()) => return Ok(()),
                 Err(_) => {
@@ -64,6 +71,15 @@ impl Shard {
             Address::Unix(path) => poll::connect_unix(path)?,
         };
         self.count_upstream(t, Count::Connected);
+        let bound = if settings.introduces {
+            self.write_introduction(i, t);
+            Some(Box::new(Bound {
+                header: t.up_out.as_slice().into(),
+                owner: self.conns.token(i),
+            }))
+        } else {
+            None
+        };
         let up = self.conns.insert(
             fd,
             Role::Upstream(Up {
@@ -74,6 +90,7 @@ impl Shard {
                 counted: false,
                 reused: false,
                 requests: 0,
+                bound,
                 born: self.now,
                 newer: NONE,
                 older: NONE,
@@ -180,7 +197,7 @@ impl Shard {
         Next::Again
     }
 
-    fn connection_refused(&mut self, i: u32, t: &mut Txn) -> Next {
+    pub(super) fn connection_refused(&mut self, i: u32, t: &mut Txn) -> Next {
         self.count_upstream(t, Count::Refused);
         self.drop_upstream(t);
         t.stage = Stage::Asking;
@@ -235,9 +252,10 @@ impl Shard {
             _ if bodies.changes(Side::Request) => Framing::Chunked,
             same => same,
         };
+        t.up_out.clear();
+        self.introduce_first(t);
         let head = &t.run.exchange.request;
         let upgrade = t.info.upgrade.map(|s| head.slice(s));
-        t.up_out.clear();
         wire::http1::write_request(head, framing, upgrade, t.info.te_trailers, t.up_out.vec());
         t.request.writer = if framing == Framing::Chunked {
             Writer::Chunked
@@ -292,12 +310,17 @@ impl Shard {
         self.release(up);
         let now = self.now;
         let Some(u) = self.conns.up(up) else { return };
+        let bound = u.bound.is_some();
         let spent = now - u.born >= settings.lifetime
             || (settings.requests > 0 && u.requests >= settings.requests);
-        if spent || settings.connections == 0 {
+        let client = u.client;
+        // A guest is a request: there will be no other of the same client's.
+        let last = bound && self.conns[client].guest;
+        if spent || last || settings.connections == 0 {
             self.remove(up);
             return;
         }
+        let Some(u) = self.conns.up(up) else { return };
         u.reused = true;
         let slot = u.live.slot;
         self.wheel.set(up, now + settings.idle);
@@ -306,6 +329,9 @@ impl Shard {
             .put(&mut self.conns, up, slot, settings.connections)
         {
             self.remove(oldest);
+        }
+        if bound {
+            self.bind(up);
         }
     }
 

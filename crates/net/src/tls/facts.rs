@@ -39,6 +39,7 @@ pub(super) fn certificate(der: &[u8]) -> Option<ClientCertificate> {
     let (_, x509) = X509Certificate::from_der(der).ok()?;
     let mut read = ClientCertificate {
         subject: x509.subject().to_string().into(),
+        common_name: common_name(&x509),
         not_after: u64::try_from(x509.validity().not_after.timestamp()).unwrap_or(0),
         der: der.into(),
         ..ClientCertificate::default()
@@ -56,6 +57,11 @@ pub(super) fn certificate(der: &[u8]) -> Option<ClientCertificate> {
         }
     }
     Some(read)
+}
+
+fn common_name(x509: &X509Certificate<'_>) -> Option<Box<str>> {
+    let first = x509.subject().iter_common_name().next()?;
+    first.as_str().ok().map(Into::into)
 }
 
 fn ip(bytes: &[u8]) -> Option<IpAddr> {

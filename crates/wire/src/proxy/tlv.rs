@@ -28,6 +28,12 @@ impl Tlv<'_> {
     pub const SSL: u8 = 0x20;
     /// Network namespace.
     pub const NETNS: u8 = 0x30;
+    /// Google Cloud, Private Service Connect: 8 bytes, the id of the connection.
+    pub const GCP: u8 = 0xe0;
+    /// Amazon Web Services: a subtype, 0x01 for the id of a VPC endpoint, and its text.
+    pub const AWS: u8 = 0xea;
+    /// Microsoft Azure: a subtype, 0x01 for the id of a private endpoint's link, 4 bytes, the least first.
+    pub const AZURE: u8 = 0xee;
 }
 
 /// The type-length-values of a header, in order.
@@ -37,7 +43,8 @@ pub struct Tlvs<'a> {
 }
 
 impl<'a> Tlvs<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    /// Those in `bytes`, as [`super::parse`] has checked them. Of others the walk ends at the first that is cut.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -72,6 +79,28 @@ pub struct Ssl<'a> {
 }
 
 impl<'a> Ssl<'a> {
+    /// In `client`: TLS was used.
+    pub const TLS: u8 = 1;
+    /// In `client`: there was a client certificate on this connection.
+    pub const CERTIFICATE: u8 = 2;
+    /// In `client`: there was one in its session, on this connection or an earlier one.
+    pub const SESSION_CERTIFICATE: u8 = 4;
+    /// Of `parts`: the version, such as `TLSv1.3`.
+    pub const VERSION: u8 = 0x21;
+    /// Of `parts`: the common name of the client certificate's subject.
+    pub const CN: u8 = 0x22;
+    /// Of `parts`: the cipher.
+    pub const CIPHER: u8 = 0x23;
+    /// Of `parts`: the algorithm of the signature on the certificate.
+    pub const SIG_ALG: u8 = 0x24;
+    /// Of `parts`: the algorithm of the certificate's key.
+    pub const KEY_ALG: u8 = 0x25;
+
+    /// True if a client certificate is spoken of.
+    pub fn has_certificate(&self) -> bool {
+        self.client & (Self::CERTIFICATE | Self::SESSION_CERTIFICATE) != 0
+    }
+
     /// Reads the value of a [`Tlv::SSL`].
     pub fn parse(value: &'a [u8]) -> Result<Self, Malformed> {
         let [client, v0, v1, v2, v3, parts @ ..] = value else {
@@ -85,7 +114,8 @@ impl<'a> Ssl<'a> {
         }
         Ok(Self {
             client: *client,
-            verified: client & 0b110 != 0 && [*v0, *v1, *v2, *v3] == [0; 4],
+            verified: client & (Self::CERTIFICATE | Self::SESSION_CERTIFICATE) != 0
+                && [*v0, *v1, *v2, *v3] == [0; 4],
             parts,
         })
     }
