@@ -223,6 +223,42 @@ export interface HeadersFilter {
 /** A host without its port: `api.example.com`, `*.example.com` (any depth below, not `example.com` itself), or `*` for all. */
 export type Host = string;
 
+/** HTTP/2 between clients and a listener; with `tls`, clients choose it by ALPN. */
+export interface Http2 {
+  /**
+   * True to take HTTP/2 without TLS too (h2c): a connection whose first bytes are HTTP/2's preface speaks it, all others
+   * speak HTTP/1.1. `Upgrade: h2c` is never followed.
+   * @default false
+   */
+  cleartext?: boolean;
+  /**
+   * What a client may cost that sends frames other than requests and bodies, in points that come back with time and
+   * with traffic; then the connection ends with `ENHANCE_YOUR_CALM`.
+   * @default 2000
+   */
+  flood_budget?: number;
+  /**
+   * The same of all bodies of a connection together, 64KiB to 64MiB.
+   * @default "1MiB"
+   */
+  initial_connection_window_size?: Size;
+  /**
+   * Bytes of one request's body that a client may send ahead, 64KiB to 16MiB.
+   * @default "256KiB"
+   */
+  initial_stream_window_size?: Size;
+  /**
+   * Requests that one connection may have open at a time; one more is refused and may be sent again.
+   * @default 128
+   */
+  max_concurrent_streams?: number;
+  /**
+   * Bytes of one frame that a client may send, 16KiB to 1MiB.
+   * @default "16KiB"
+   */
+  max_frame_size?: Size;
+}
+
 /** How connections to an upstream are kept for later requests. */
 export interface Keepalive {
   /**
@@ -250,7 +286,7 @@ export interface Keepalive {
 /** `client_ip`, `header:NAME` or `route`. */
 export type LimitKey = string;
 
-/** A socket that clients connect to; it speaks HTTP/1.1, with or without TLS. */
+/** A socket that clients connect to; it speaks HTTP/1.1 and HTTP/2, with or without TLS. */
 export interface Listener {
   /** What routes, metrics and logs call it. */
   name: Name;
@@ -274,6 +310,8 @@ export interface Listener {
    * @default false
    */
   health?: boolean;
+  /** HTTP/2, and its bounds. */
+  http2?: Http2;
   /** How much a client may send. */
   limits?: ListenerLimits;
   /** The PROXY protocol, version 1 or 2, from peers that are listed. */
@@ -391,6 +429,13 @@ export interface PluginFilter {
  * - `open`: The request passes.
  */
 export type PluginOnFail = 'closed' | 'open';
+
+/**
+ * The protocol that an upstream speaks.
+ * - `http1`: HTTP/1.1: one request at a time on a connection.
+ * - `http2`: HTTP/2, by prior knowledge, or with `tls` by ALPN: many requests at a time on a connection.
+ */
+export type Protocol = 'http1' | 'http2';
 
 /** Who may say, ahead of a connection's first byte, whose connection it is. */
 export interface ProxyProtocol {
@@ -567,8 +612,15 @@ export interface Upstream {
   balance?: Balance;
   /** What `maglev` hashes, so that equal keys go to the same endpoint. */
   hash_key?: HashKey;
+  /** Bounds of its connections, for `protocol: http2`. */
+  http2?: UpstreamHttp2;
   /** How connections are kept for later requests. */
   keepalive?: Keepalive;
+  /**
+   * What its endpoints speak.
+   * @default "http1"
+   */
+  protocol?: Protocol;
   /**
    * How long an endpoint that refused a connection is passed over.
    * @default "1s"
@@ -578,6 +630,25 @@ export interface Upstream {
   timeouts?: UpstreamTimeouts;
   /** TLS towards its endpoints; `{}` for the system's authorities. Default: none. */
   tls?: UpstreamTls;
+}
+
+/** HTTP/2 towards an upstream. */
+export interface UpstreamHttp2 {
+  /**
+   * The same of all bodies of a connection together, 64KiB to 64MiB.
+   * @default "1MiB"
+   */
+  initial_connection_window_size?: Size;
+  /**
+   * Bytes of one response's body that the upstream may send ahead, 64KiB to 16MiB.
+   * @default "256KiB"
+   */
+  initial_stream_window_size?: Size;
+  /**
+   * Requests open at a time on one connection, or fewer if the upstream says so; one more makes another connection.
+   * @default 100
+   */
+  max_concurrent_streams?: number;
 }
 
 /** How long an upstream may take. */

@@ -19,6 +19,7 @@ use crate::route::pattern::Path;
 use crate::route::MAX_LISTENERS;
 
 mod door;
+mod http2;
 mod tls;
 
 /// The lists of a config as far as they could be read.
@@ -66,10 +67,12 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
     binds(config, &read.listeners, faults);
     for item in &read.listeners {
         listener(item, faults);
+        http2::listener(item, faults);
     }
     for item in &read.upstreams {
         upstream(item, faults);
         tls::upstream(item, faults);
+        http2::upstream(item, faults);
     }
     for item in &read.apps {
         app(item, faults);
