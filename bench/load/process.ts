@@ -6,6 +6,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import http from 'node:http';
+import { connect } from 'node:http2';
 import https from 'node:https';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -41,6 +42,8 @@ export interface Start {
   dir: string;
   /** What it will show; without it there is no TLS. */
   certificate?: Certificate | undefined;
+  /** True if it is asked by HTTP/2 in clear text. */
+  http2?: boolean;
 }
 
 const alive = new Set<ChildProcess>();
@@ -49,7 +52,15 @@ process.on('exit', () => {
 });
 
 /** Starts a server on one CPU and resolves when `GET /128` is answered rightly through it. */
-export async function serve({ name, argv, cpu, at, dir, certificate }: Start): Promise<Running> {
+export async function serve({
+  name,
+  argv,
+  cpu,
+  at,
+  dir,
+  certificate,
+  http2 = false,
+}: Start): Promise<Running> {
   const log = join(dir, 'output.log');
   const output = openSync(log, 'a');
   const child = spawn('taskset', ['-c', String(cpu), ...argv], {
@@ -70,7 +81,7 @@ export async function serve({ name, argv, cpu, at, dir, certificate }: Start): P
     });
   });
   const deadline = Date.now() + START_MS;
-  while (!(await answers(at, certificate))) {
+  while (!(await (http2 ? answersHttp2(at) : answers(at, certificate)))) {
     if (ended || Date.now() > deadline) {
       child.kill('SIGKILL');
       const said = readFileSync(log, 'utf8').slice(-2000);
@@ -113,6 +124,21 @@ export async function firstLine(file: string, args: string[], pattern: RegExp): 
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`${file} cannot be run (bash test/kit/parts.sh --bench installs it): ${why}`);
   }
+}
+
+function answersHttp2(at: number | string): Promise<boolean> {
+  const session = connect(`http://127.0.0.1:${at}`);
+  return new Promise<boolean>((resolve) => {
+    session.on('error', () => resolve(false));
+    session.setTimeout(1000, () => resolve(false));
+    const stream = session.request({ ':path': '/128' });
+    let length = 0;
+    stream.on('data', (bytes: Buffer) => {
+      length += bytes.length;
+    });
+    stream.on('end', () => resolve(length === 128));
+    stream.on('error', () => resolve(false));
+  }).finally(() => session.destroy());
 }
 
 function answers(at: number | string, certificate?: Certificate): Promise<boolean> {

@@ -122,7 +122,8 @@ export async function startPeer(
   try {
     const upstream = behind ? path : `127.0.0.1:${origin.port}`;
     const argv = await peer.prepare({ dir: own, port, origin: upstream, feature, certificate });
-    const front = await serve({ name: peer.name, argv, cpu, at: port, dir: own, certificate });
+    const http2 = feature === 'http2';
+    const front = await serve({ name: peer.name, argv, cpu, at: port, dir: own, certificate, http2 });
     if (behind === undefined) return { ...front, peer };
     const stop = async (): Promise<void> => {
       await front.stop();

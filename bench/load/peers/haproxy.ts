@@ -34,7 +34,7 @@ defaults
   http-reuse always
   option forwardfor
 frontend web
-  bind 127.0.0.1:${port} backlog 4096${tls}
+  bind 127.0.0.1:${port}${feature === 'http2' ? ' proto h2' : ''} backlog 4096${tls}
   ${feature === 'limit' ? limit : ''}
   default_backend origin
 backend origin

@@ -48,6 +48,11 @@ export async function writeConfig(setting: Setting, shape: Shape = setting.featu
   const module = join(dir, 'site.mjs');
   const apps = [{ name: 'site', module }];
   const shapes: Record<Shape, object> = {
+    http2: {
+      listeners: [{ ...listener, http2: { cleartext: true } }],
+      upstreams,
+      routes: [{ ...all, to: 'origin' }],
+    },
     plain: { ...edge, upstreams, routes: [{ ...all, to: 'origin' }] },
     limit: { ...edge, upstreams, routes: [{ ...all, filters: [limit], to: 'origin' }] },
     app: { ...edge, apps, routes: [{ ...all, to: { app: 'site' } }] },

@@ -48,7 +48,7 @@ http {
     keepalive_requests 1000000000;
   }
   server {
-    listen 127.0.0.1:${port}${tls ? ' ssl' : ''} reuseport backlog=4096;
+    listen 127.0.0.1:${port}${tls ? ' ssl' : ''}${feature === 'http2' ? ' http2' : ''} reuseport backlog=4096;
     ${tls ?? ''}
     location / {
       ${feature === 'limit' ? limit : ''}

@@ -10,5 +10,6 @@ pub mod args;
 pub mod channel;
 pub mod chunk;
 pub mod frame;
+pub mod http2;
 pub mod procfs;
 pub mod sys;

@@ -254,7 +254,7 @@ impl Run {
         self.cursor = 0;
         self.held = None;
         self.code = reply.code;
-        reply.write(&mut self.exchange.response, &mut self.reply_body);
+        self.write(reply);
         Step::Reply
     }
 
@@ -414,7 +414,7 @@ impl Run {
         self.give_up();
         self.code = reply.code;
         self.held = None;
-        reply.write(&mut self.exchange.response, &mut self.reply_body);
+        self.write(reply);
         self.cursor = route
             .response
             .iter()

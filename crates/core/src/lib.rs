@@ -19,6 +19,7 @@ pub mod engine;
 pub mod filter;
 pub mod filters;
 pub mod forward;
+pub mod grpc;
 pub mod metrics;
 pub mod plugin;
 pub mod proxied;

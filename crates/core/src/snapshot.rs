@@ -169,6 +169,19 @@ pub struct UpstreamSettings {
     pub requests: u32,
     /// True if a connection begins with a PROXY header, and is its client's only.
     pub introduces: bool,
+    /// Set if its endpoints speak HTTP/2.
+    pub http2: Option<Http2Settings>,
+}
+
+/// Limits of HTTP/2 connections to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Settings {
+    /// Requests open at a time on one connection.
+    pub streams: u32,
+    /// Bytes of one response that may be sent ahead.
+    pub stream_window: u32,
+    /// Bytes of all responses of a connection that may be sent ahead.
+    pub connection_window: u32,
 }
 
 /// One address of an upstream.
@@ -509,7 +522,7 @@ fn app(a: &config::App, resolved: &Resolved, shared: &Shared) -> Upstream {
         endpoints: endpoints.collect(),
         balance: Balance::LeastRequest,
         rest: WORKER_REST,
-        settings: settings(&a.timeouts, &config::Keepalive::default()),
+        settings: settings(&a.timeouts, &config::Keepalive::default(), None),
         app: true,
         tls: None,
         proxy_protocol: None,
@@ -519,6 +532,7 @@ fn app(a: &config::App, resolved: &Resolved, shared: &Shared) -> Upstream {
 fn settings(
     timeouts: &config::UpstreamTimeouts,
     keepalive: &config::Keepalive,
+    http2: Option<config::UpstreamHttp2>,
 ) -> UpstreamSettings {
     UpstreamSettings {
         connect: timeouts.connect.nanos(),
@@ -529,6 +543,11 @@ fn settings(
         connections: keepalive.connections.get() as u32,
         requests: keepalive.requests.get() as u32,
         introduces: false,
+        http2: http2.map(|h| Http2Settings {
+            streams: h.max_concurrent_streams.get() as u32,
+            stream_window: h.initial_stream_window_size.bytes() as u32,
+            connection_window: h.initial_connection_window_size.bytes() as u32,
+        }),
     }
 }
 
@@ -560,6 +579,8 @@ fn upstream(u: &config::Upstream, resolved: &Resolved, shared: &Shared) -> Upstr
             }
         }
     }
+    let speaks = u.protocol == config::Protocol::Http2;
+    let http2 = speaks.then(|| u.http2.clone().unwrap_or_default());
     Upstream {
         name: u.name.as_str().into(),
         meter: shared.upstreams.of(u.name.as_str(), MAX_PARTS),
@@ -568,7 +589,7 @@ fn upstream(u: &config::Upstream, resolved: &Resolved, shared: &Shared) -> Upstr
         rest: u.rest.nanos(),
         settings: UpstreamSettings {
             introduces: u.proxy_protocol.is_some(),
-            ..settings(&u.timeouts, &u.keepalive)
+            ..settings(&u.timeouts, &u.keepalive, http2)
         },
         app: false,
         tls: secured,

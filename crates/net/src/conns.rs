@@ -12,12 +12,16 @@ use gateway_core::snapshot::Live;
 use crate::chunks::Chunks;
 use crate::guest::Guest;
 use crate::http1::Txn;
+use crate::http2::{Mux, Server};
+use crate::pipe::{self, Stir};
 use crate::poll::{self, Event, Moved};
 use crate::tls::{Scratch, Shake, Tls};
 
-/// One descriptor that is watched, or a guest, which has none.
+/// One descriptor that is watched; or a guest, or one end of a pipe, which have none.
 pub(crate) struct Conn {
     fd: Option<OwnedFd>,
+    /// A stream of another connection in the place of a socket.
+    pipe: Option<pipe::End>,
     generation: u32,
     /// What lies between the socket and what is said; none for a plain connection.
     transport: Option<Box<Tls>>,
@@ -36,11 +40,19 @@ pub(crate) struct Conn {
 
 /// What a descriptor is for.
 pub(crate) enum Role {
-    Free { next: u32 },
+    Free {
+        next: u32,
+    },
     Wake,
-    Listener { slot: u16 },
+    Listener {
+        slot: u16,
+    },
     Client(Client),
     Upstream(Up),
+    /// A client's connection that carries many requests, by its listener; none while it is in hand.
+    Server(u16, Option<Box<Server>>),
+    /// The same to an upstream's endpoint.
+    Mux(Option<Box<Mux>>),
 }
 
 /// A client's connection. Between requests it holds nothing but this.
@@ -56,6 +68,21 @@ pub(crate) struct Client {
     pub txn: Option<Box<Txn>>,
     /// What a client without a socket has instead.
     pub guest: Option<Box<Guest>>,
+}
+
+impl Client {
+    /// The connection that one stream of this one is.
+    pub fn stream(&self) -> Self {
+        Self {
+            peer: self.peer,
+            listener: self.listener,
+            requests: 0,
+            proxied: self.proxied.clone(),
+            local: self.local.clone(),
+            txn: None,
+            guest: None,
+        }
+    }
 }
 
 /// A connection to an upstream's endpoint.
@@ -93,6 +120,8 @@ pub(crate) struct Conns {
     all: Chunks<Conn>,
     free: u32,
     scratch: Scratch,
+    /// Streams whose pipe was read from, written to, or left, since their connection last looked.
+    pub stirred: Vec<Stir>,
 }
 
 impl Conns {
@@ -101,24 +130,31 @@ impl Conns {
             all: Chunks::new(),
             free: NONE,
             scratch: Scratch::default(),
+            stirred: Vec::new(),
         }
     }
 
     /// Takes a place for `fd`. Its flags say "try": nothing is known of it yet.
     pub fn insert(&mut self, fd: OwnedFd, role: Role) -> u32 {
-        self.place(Some(fd), role)
+        self.place(Some(fd), None, role)
+    }
+
+    /// Takes a place for one end of a pipe.
+    pub fn insert_pipe(&mut self, end: pipe::End, role: Role) -> u32 {
+        self.place(None, Some(end), role)
     }
 
     /// Takes a place for a client without a socket.
     pub fn insert_guest(&mut self, client: Client) -> u32 {
-        self.place(None, Role::Client(client))
+        self.place(None, None, Role::Client(client))
     }
 
-    fn place(&mut self, fd: Option<OwnedFd>, role: Role) -> u32 {
-        let guest = fd.is_none();
+    fn place(&mut self, fd: Option<OwnedFd>, pipe: Option<pipe::End>, role: Role) -> u32 {
+        let guest = fd.is_none() && pipe.is_none();
         let conn = |generation| Conn {
             guest,
             fd,
+            pipe,
             generation,
             transport: None,
             readable: false,
@@ -148,6 +184,11 @@ impl Conns {
             tls.say_goodbye(fd.as_raw_fd(), &mut self.scratch);
         }
         place.fd = None;
+        if let Some(end) = place.pipe.take() {
+            let mut pipe = end.borrow_mut();
+            pipe.gone = true;
+            self.stirred.extend(pipe.stir());
+        }
         place.generation = place.generation.wrapping_add(1);
         let role = std::mem::replace(&mut place.role, Role::Free { next: self.free });
         self.free = i;
@@ -186,13 +227,26 @@ impl Conns {
         poll::local_address(self.all[i as usize].fd.as_ref()?).ok()
     }
 
+    /// True if `i` is one end of a pipe.
+    pub fn is_pipe(&self, i: u32) -> bool {
+        self.all[i as usize].pipe.is_some()
+    }
+
+    /// The pipe of which `i` is one end.
+    pub fn pipe(&self, i: u32) -> Option<&pipe::End> {
+        self.all.get(i as usize)?.pipe.as_ref()
+    }
+
     /// Receives from `i`, as [`poll::recv`]. An end of a secure connection that the other side did not
     /// announce is [`Moved::Broken`]: what came may not be the whole.
     pub fn recv(&mut self, i: u32, into: &mut [u8]) -> Moved {
         let fd = self.fd(i);
         let conn = &mut self.all[i as usize];
         let Some(tls) = &mut conn.transport else {
-            return poll::recv(fd, into);
+            return match &conn.pipe {
+                None => poll::recv(fd, into),
+                Some(end) => end.borrow_mut().recv(into, &mut self.stirred),
+            };
         };
         let moved = tls.recv(fd, into, &mut self.scratch, conn.read_closed);
         conn.readable = tls.may_have_more();
@@ -202,18 +256,22 @@ impl Conns {
     /// Sends to `i`, as [`poll::send`].
     pub fn send(&mut self, i: u32, bytes: &[u8]) -> Moved {
         let fd = self.fd(i);
-        match &mut self.all[i as usize].transport {
-            Some(tls) => tls.send(fd, bytes, &mut self.scratch),
-            None => poll::send(fd, bytes),
+        let conn = &mut self.all[i as usize];
+        match (&mut conn.transport, &conn.pipe) {
+            (None, None) => poll::send(fd, bytes),
+            (Some(tls), _) => tls.send(fd, bytes, &mut self.scratch),
+            (None, Some(end)) => end.borrow_mut().send(bytes, &[], &mut self.stirred),
         }
     }
 
     /// Sends two pieces to `i`, as [`poll::send_two`].
     pub fn send_two(&mut self, i: u32, a: &[u8], b: &[u8]) -> Moved {
         let fd = self.fd(i);
-        match &mut self.all[i as usize].transport {
-            Some(tls) => tls.send_two(fd, a, b, &mut self.scratch),
-            None => poll::send_two(fd, a, b),
+        let conn = &mut self.all[i as usize];
+        match (&mut conn.transport, &conn.pipe) {
+            (None, None) => poll::send_two(fd, a, b),
+            (Some(tls), _) => tls.send_two(fd, a, b, &mut self.scratch),
+            (None, Some(end)) => end.borrow_mut().send(a, b, &mut self.stirred),
         }
     }
 
@@ -221,13 +279,13 @@ impl Conns {
     /// be when there is room, and closing it before would look like a cut.
     pub fn finish(&mut self, i: u32) -> bool {
         let fd = self.fd(i);
-        match &mut self.all[i as usize].transport {
-            Some(tls) => tls.finish(fd, &mut self.scratch),
-            None => {
-                poll::finish(fd);
-                true
-            }
+        let conn = &mut self.all[i as usize];
+        match (&mut conn.transport, &conn.pipe) {
+            (None, None) => poll::finish(fd),
+            (Some(tls), _) => return tls.finish(fd, &mut self.scratch),
+            (None, Some(end)) => end.borrow_mut().finish(&mut self.stirred),
         }
+        true
     }
 
     /// True if the system has all that was sent to `i`.
@@ -236,8 +294,20 @@ impl Conns {
         tls.is_none_or(Tls::is_flushed)
     }
 
+    /// True if the connection that was begun on `i` was made.
+    pub fn connected(&self, i: u32) -> bool {
+        match &self.all[i as usize].pipe {
+            None => poll::connected(self.fd(i)),
+            Some(end) => end.borrow().is_open(),
+        }
+    }
+
     /// `i` ends with a reset when it is closed.
     pub fn reset_on_close(&mut self, i: u32) {
+        if self.is_pipe(i) {
+            // Whoever reads from it sees that it was left before its end.
+            return;
+        }
         poll::reset_on_close(self.fd(i));
         if let Some(tls) = &mut self.all[i as usize].transport {
             tls.keep_silent();
@@ -271,15 +341,23 @@ impl Conns {
         tls.map(|t| t.into_unsent()).unwrap_or_default()
     }
 
-    /// True if `i` speaks TLS.
+    /// True if `i` speaks TLS, or the connection of which it is a stream does.
     pub fn is_secure(&self, i: u32) -> bool {
-        self.all[i as usize].transport.is_some()
+        let conn = &self.all[i as usize];
+        conn.transport.is_some()
+            || conn
+                .pipe
+                .as_ref()
+                .is_some_and(|p| p.borrow().secure.is_some())
     }
 
     /// What TLS proves of `i`, and the client policy that it was accepted under.
     pub fn proved(&self, i: u32) -> Option<(Rc<Secure>, u64)> {
-        let tls = self.all[i as usize].transport.as_deref()?;
-        Some((tls.facts().clone(), tls.policy))
+        let conn = &self.all[i as usize];
+        match &conn.transport {
+            Some(tls) => Some((tls.facts().clone(), tls.policy)),
+            None => conn.pipe.as_ref()?.borrow().secure.clone(),
+        }
     }
 
     /// The protocol that was agreed on in the handshake of `i`; none if the other side named none.
@@ -292,6 +370,22 @@ impl Conns {
     pub fn untouched(&self, i: u32) -> bool {
         let tls = self.all[i as usize].transport.as_deref();
         tls.is_some_and(Tls::untouched)
+    }
+
+    /// The HTTP/2 connection of a client.
+    pub fn server(&mut self, i: u32) -> Option<&mut Option<Box<Server>>> {
+        match self.all.get_mut(i as usize).map(|c| &mut c.role) {
+            Some(Role::Server(_, s)) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The HTTP/2 connection to an endpoint.
+    pub fn mux(&mut self, i: u32) -> Option<&mut Option<Box<Mux>>> {
+        match self.all.get_mut(i as usize).map(|c| &mut c.role) {
+            Some(Role::Mux(m)) => Some(m),
+            _ => None,
+        }
     }
 
     pub fn client(&mut self, i: u32) -> Option<&mut Client> {

@@ -22,11 +22,13 @@ mod faults;
 mod gateway;
 mod guest;
 mod http1;
+mod http2;
 mod listener;
 mod log;
 mod mailbox;
 mod meter;
 pub mod outbox;
+mod pipe;
 #[allow(unsafe_code, reason = "the calls of the operating system")]
 mod poll;
 mod pools;

@@ -44,6 +44,7 @@ pub(crate) struct Listener {
     /// What its connections are secured with.
     pub tls: Option<Arc<ServerTls>>,
     pub handshake: u64,
+    pub http2: config::Http2,
 }
 
 impl Shard {
@@ -117,6 +118,7 @@ impl Shard {
         // Connections that wait in its queue would be reset: they are taken in first.
         while self.accept(i, l as u16) {}
         self.remove(i);
+        self.leave_servers(Some(l));
         for i in self.conns.indices() {
             let untouched = self.conns.untouched(i);
             let client = self.conns.client(i);
@@ -257,6 +259,7 @@ impl Listener {
             tunnel: 0,
             tls: None,
             handshake: 0,
+            http2: config::Http2::default(),
         }
     }
 }
@@ -275,6 +278,7 @@ fn configure(l: &mut Listener, snapshot: &Snapshot, index: usize) {
     l.idle = c.timeouts.idle.nanos();
     l.stall = c.timeouts.stall.nanos();
     l.tunnel = c.timeouts.tunnel.nanos();
+    l.http2 = c.http2.clone();
     l.most = c.limits.connections.get() as u32;
     l.requests = c.limits.requests_per_connection.get() as u32;
     l.limits = Limits {

@@ -64,7 +64,8 @@ impl Lines {
         self.to.is_some()
     }
 
-    pub fn write(&mut self, unix_ms: u64, listener: &str, t: &Txn, outcome: &Outcome) {
+    /// Writes a line about a request; `http2` says that it came by a stream.
+    pub fn write(&mut self, unix_ms: u64, listener: &str, http2: bool, t: &Txn, outcome: &Outcome) {
         let Some(format) = &self.format else { return };
         let ex = &t.run.exchange;
         let snapshot = t.run.snapshot();
@@ -81,10 +82,10 @@ impl Lines {
             path: ex.request.path(),
             query: ex.request.query(),
             host: ex.request.host(),
-            protocol: if ex.request.version() == Version::Http10 {
-                "HTTP/1.0"
-            } else {
-                "HTTP/1.1"
+            protocol: match ex.request.version() {
+                _ if http2 => "HTTP/2",
+                Version::Http10 => "HTTP/1.0",
+                Version::Http11 => "HTTP/1.1",
             },
             request: &ex.request,
             listener,

@@ -46,7 +46,8 @@ impl Shard {
             let unix_ms = (self.now + self.offset) / 1_000_000;
             let slot = self.conns.client(i).map_or(0, |c| c.listener);
             let listener = &self.listeners[usize::from(slot)].name;
-            self.lines.write(unix_ms, listener, t, outcome);
+            let http2 = self.conns.is_pipe(i);
+            self.lines.write(unix_ms, listener, http2, t, outcome);
         }
     }
 

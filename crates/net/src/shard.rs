@@ -19,6 +19,7 @@ use crate::asks::Asks;
 use crate::conns::{Conns, Role, Up, NONE};
 use crate::guest::Guest;
 use crate::http1::{Next, Txn};
+use crate::http2::Muxes;
 use crate::listener::{Binding, Listener};
 use crate::log::Lines;
 use crate::mailbox::{Mail, Mailbox};
@@ -44,6 +45,8 @@ pub(crate) struct Shard {
     pub conns: Conns,
     pub wheel: Wheel,
     pub pools: Pools,
+    /// Connections to endpoints that carry many requests.
+    pub muxes: Muxes,
     /// Nanoseconds since the process started, read once a tick.
     pub now: u64,
     /// Seconds since 1970.
@@ -112,6 +115,7 @@ impl Shard {
             conns,
             wheel: Wheel::new(now),
             pools: Pools::default(),
+            muxes: Muxes::default(),
             now,
             unix: 0,
             offset: 0,
@@ -160,6 +164,7 @@ impl Shard {
                 self.guarded(i, Self::cut);
             }
         }
+        self.turn_stirred();
         let dropped = self.lines.flush();
         bump(&self.counters.access_log_dropped, dropped);
     }
@@ -203,7 +208,7 @@ impl Shard {
                 let Some(i) = self.conns.of_token(event.token) else {
                     continue;
                 };
-                let upstream = matches!(self.conns[i].role, Role::Upstream(_));
+                let upstream = matches!(self.conns[i].role, Role::Upstream(_) | Role::Mux(_));
                 if upstream != (pass == Pass::Upstreams) {
                     continue;
                 }
@@ -219,7 +224,7 @@ impl Shard {
         for token in std::mem::take(&mut self.queue) {
             if let Some(i) = self.conns.of_token(token) {
                 self.conns[i].queued = false;
-                self.guarded(i, Self::drive);
+                self.guarded(i, Self::resume);
             }
         }
         let mut expired = std::mem::take(&mut self.expired);
@@ -231,6 +236,7 @@ impl Shard {
         if !self.woken.is_empty() {
             self.tell_woken();
         }
+        self.turn_stirred();
         self.lines.tick(self.now, &self.counters);
         if let Some(by) = self.drain_by {
             self.stop |= self.now >= by || self.quiet();
@@ -254,6 +260,8 @@ impl Shard {
         match &self.conns[i].role {
             Role::Upstream(_) => self.upstream_event(i),
             Role::Client(_) => self.drive(i),
+            Role::Server(..) => self.turn_server(i),
+            Role::Mux(_) => self.turn_mux(i),
             Role::Listener { slot } => {
                 let slot = *slot;
                 let _others_have_their_turn = self.accept(i, slot);
@@ -272,6 +280,8 @@ impl Shard {
         match self.conns[i].role {
             Role::Upstream(_) => self.upstream_deadline(i),
             Role::Client(_) => self.client_deadline(i),
+            Role::Server(..) => self.server_deadline(i),
+            Role::Mux(_) => self.mux_deadline(i),
             Role::Listener { slot } => {
                 let _others_have_their_turn = self.accept(i, slot);
             }
@@ -290,6 +300,7 @@ impl Shard {
             Role::Client(_) => self.abandon(i),
             Role::Upstream(Up { client: NONE, .. }) => self.remove(i),
             Role::Upstream(Up { client, .. }) => self.abandon(client),
+            Role::Server(..) | Role::Mux(_) => self.abandon_http2(i),
             _ => {}
         }
     }
@@ -349,6 +360,7 @@ impl Shard {
             .map(|e| e.live.slot)
             .collect();
         self.snapshot = Rc::new(snapshot);
+        self.leave_muxes(|slot| wanted.contains(&slot));
         for slot in 0..self.pools.slots() {
             if wanted.contains(&slot) {
                 continue;
@@ -363,6 +375,7 @@ impl Shard {
     fn drain(&mut self, by: u64) {
         self.drain_by = Some(by);
         self.close_listeners();
+        self.leave_servers(None);
     }
 
     /// True once no request is on its way.
@@ -370,7 +383,7 @@ impl Shard {
         let indices = self.conns.indices();
         !indices.into_iter().any(|i| {
             // Tunnels last as long as they like: they are cut at the deadline only.
-            self.conns.client(i).is_some()
+            self.conns.client(i).is_some() || self.conns.server(i).is_some()
         })
     }
 
@@ -441,6 +454,7 @@ impl Shard {
         if !self.woken.is_empty() {
             self.tell_woken();
         }
+        self.turn_stirred();
     }
 
     /// The config that a request runs under.

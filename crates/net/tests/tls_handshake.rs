@@ -102,6 +102,9 @@ fn alpn() {
     for (offered, agreed) in [
         (vec![], Ok(None)),
         (vec!["http/1.1"], Ok(Some("http/1.1"))),
+        (vec!["h2"], Ok(Some("h2"))),
+        // As the gateway likes it best, not as the client does.
+        (vec!["http/1.1", "h2"], Ok(Some("h2"))),
         (vec!["spdy/3", "http/1.1"], Ok(Some("http/1.1"))),
         (vec!["http/1.0"], Ok(Some("http/1.0"))),
         (vec!["spdy/3"], Err("NoApplicationProtocol")),

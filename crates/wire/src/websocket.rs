@@ -16,6 +16,14 @@ pub fn accept_key(key: &[u8]) -> [u8; 28] {
     text
 }
 
+/// The Sec-WebSocket-Key of these random bytes.
+pub fn key_of(nonce: [u8; 16]) -> [u8; 24] {
+    let mut text = [0; 24];
+    let written = STANDARD.encode_slice(nonce, &mut text);
+    debug_assert_eq!(written, Ok(24));
+    text
+}
+
 /// Is `key` the base64 of 16 bytes?
 pub fn valid_key(key: &[u8]) -> bool {
     // Room for what the decoder may estimate: three bytes for each four characters.
@@ -34,6 +42,11 @@ mod tests {
     fn the_example_of_the_standard() {
         let accept = accept_key(b"dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(&accept, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_key_that_is_made_is_valid() {
+        assert!(valid_key(&key_of([0xA7; 16])) && valid_key(&key_of([0; 16])));
     }
 
     #[test]

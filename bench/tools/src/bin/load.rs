@@ -6,6 +6,7 @@
 //! upstream is the same as with keep-alive. With `--post N` each request is a POST with a body of N bytes, written as the socket takes it.
 //! With `--tls CERTIFICATE` each connection is TLS 1.3 and the server shows this certificate (a PEM file); see [`bench_tools::channel`].
 //! With `--close` every request then has a whole handshake of its own, and `close_notify` comes before the close.
+//! With `--http2 N` each connection speaks HTTP/2 and has N requests in flight on N streams.
 //! With `--websocket N` each connection becomes a WebSocket first, and a request is a text message of N bytes, its answer the echo.
 //!
 //! At the beginning and the end of the window it reads the CPU time of the process trees in `--watch`, its own, and how
@@ -24,6 +25,7 @@ use bench_tools::answer::{Answer, Answers};
 use bench_tools::args::Args;
 use bench_tools::channel::{self, would_block, Agreed, Channel, Received, Scratch};
 use bench_tools::frame::{self, Frames, Heard};
+use bench_tools::http2::{Done, Session};
 use bench_tools::procfs::{self, CpuSample, Unused};
 use bench_tools::sys::{self, Events, Poll};
 use hdrhistogram::Histogram;
@@ -32,7 +34,7 @@ use rustls::ClientConfig;
 fn main() -> io::Result<()> {
     let mut args = Args::new(
         "load --to ADDRESS:PORT [--path /128] [--body BYTES] [--post BYTES] [--close] [--websocket BYTES] \
-         [--tls CERTIFICATE] [--expect 200,429] [--connections 64] [--secs 3] [--warmup 0.5] [--watch PID,PID] [--cpus 0,1]",
+         [--http2 STREAMS] [--tls CERTIFICATE] [--expect 200,429] [--connections 64] [--secs 3] [--warmup 0.5] [--watch PID,PID] [--cpus 0,1]",
     );
     let to: SocketAddrV4 = args.required("--to");
     let path: String = args.value("--path").unwrap_or_else(|| "/128".into());
@@ -53,6 +55,7 @@ fn main() -> io::Result<()> {
         opening: None,
         request: request(&path, post),
         close: args.flag("--close"),
+        http2: args.value("--http2").map(|streams| (path.clone(), streams)),
         body: args.value("--body"),
         expect,
     };
@@ -82,6 +85,8 @@ struct Plan {
     opening: Option<Vec<u8>>,
     request: Vec<u8>,
     close: bool,
+    /// Path and streams.
+    http2: Option<(String, usize)>,
     body: Option<u64>,
     expect: Vec<u16>,
 }
@@ -108,6 +113,7 @@ struct Client {
 
 struct Connection {
     channel: Channel,
+    http2: Option<Session>,
     sent: usize,
     began: Instant,
     reader: Reader,
@@ -151,8 +157,10 @@ impl Client {
         self.opened += 1;
         let stream = sys::connect(self.plan.to, Some(source))?;
         self.poll.add(&stream, at as u64)?;
+        let http2 = self.plan.http2.as_ref();
         Ok(Connection {
             channel: Channel::new(stream, self.plan.tls.as_ref())?,
+            http2: http2.map(|(path, streams)| Session::new(path, *streams)),
             sent: 0,
             began: Instant::now(),
             reader: match self.plan.opening {
@@ -181,6 +189,12 @@ impl Client {
     /// finds nothing to do.
     fn turn(&mut self, at: usize) -> io::Result<()> {
         let connection = &mut self.connections[at];
+        if connection.http2.is_some() {
+            return match self.turn_http2(at) {
+                Ok(()) => Ok(()),
+                Err(_) => self.failed(at),
+            };
+        }
         if connection.send(&self.plan).is_err() {
             return self.failed(at);
         }
@@ -213,6 +227,40 @@ impl Client {
             }
             if dry {
                 return Ok(());
+            }
+        }
+    }
+
+    /// The same of a connection that has many requests in flight: each answer makes room for the next request.
+    fn turn_http2(&mut self, at: usize) -> io::Result<()> {
+        let connection = &mut self.connections[at];
+        let Some(session) = &mut connection.http2 else {
+            return Ok(());
+        };
+        let mut done: Vec<Done> = Vec::new();
+        loop {
+            let out = session.out();
+            while !out.is_empty() {
+                match connection.channel.send(out) {
+                    Ok(n) => drop(out.drain(..n)),
+                    Err(error) if would_block(&error) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            let received = match connection.channel.receive(&mut self.scratch) {
+                Ok(received) => received,
+                Err(error) if would_block(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let fed = session.feed(received.bytes, &mut done);
+            fed.map_err(|_| io::ErrorKind::InvalidData)?;
+            let now = Instant::now();
+            for one in done.drain(..) {
+                let good = self.plan.is_good(one.answer);
+                self.tally
+                    .answered(one.answer.status, good, now - one.began);
+                self.failed_in_a_row = 0;
+                session.ask();
             }
         }
     }
@@ -256,7 +304,13 @@ impl Client {
     }
 
     fn count_late(&mut self, now: Instant) {
-        let late = |connection: &&Connection| now - connection.began > LATE;
+        let late = |connection: &&Connection| {
+            let began = match &connection.http2 {
+                Some(session) => session.oldest().unwrap_or(now),
+                None => connection.began,
+            };
+            now - began > LATE
+        };
         self.tally.late = self.connections.iter().filter(late).count() as u64;
     }
 }

@@ -20,6 +20,7 @@ use crate::route::MAX_LISTENERS;
 
 mod acme;
 mod door;
+mod http2;
 mod proxy_protocol;
 mod tls;
 
@@ -68,11 +69,13 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
     binds(config, &read.listeners, faults);
     for item in &read.listeners {
         listener(item, faults);
+        http2::listener(item, faults);
     }
     for item in &read.upstreams {
         upstream(item, faults);
         tls::upstream(item, faults);
         proxy_protocol::upstream(item, faults);
+        http2::upstream(item, faults);
     }
     for item in &read.apps {
         app(item, faults);

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::http2::Http2;
 use super::text::{Bind, Name, Whole};
 use super::tls::ListenerTls;
 use super::units::{Cidr, Duration, Size};
@@ -18,7 +19,7 @@ pub enum Door {
     App,
 }
 
-/// A socket that clients connect to; it speaks HTTP/1.1, with or without TLS.
+/// A socket that clients connect to; it speaks HTTP/1.1 and HTTP/2, with or without TLS.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
@@ -51,6 +52,9 @@ pub struct Listener {
     /// How much a client may send.
     #[serde(default)]
     pub limits: ListenerLimits,
+    /// HTTP/2, and its bounds.
+    #[serde(default)]
+    pub http2: Http2,
 }
 
 /// Who may say, ahead of a connection's first byte, whose connection it is.

@@ -10,6 +10,7 @@ use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::fault::{quote, Why};
+use super::http2::{Protocol, UpstreamHttp2};
 use super::proxy_protocol::UpstreamProxy;
 use super::text::{text, Name, Whole};
 use super::tls::UpstreamTls;
@@ -23,6 +24,12 @@ pub struct Upstream {
     pub name: Name,
     /// Where it listens: 1 to 10000 addresses.
     pub endpoints: Vec<Endpoint>,
+    /// What its endpoints speak.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Bounds of its connections, for `protocol: http2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http2: Option<UpstreamHttp2>,
     /// How one of the endpoints is chosen.
     #[serde(default)]
     pub balance: Balance,

@@ -2,9 +2,10 @@
 
 use super::acts::{Effect, Open};
 use super::{Env, InForce, Phase, Run, Step};
-use crate::filter::{Answer, Failed, Join, Verdict, Who};
+use crate::filter::{Answer, Exchange, Failed, Join, Verdict, Who};
 use crate::forward::{self, Failure};
-use crate::reply;
+use crate::grpc;
+use crate::reply::{self, Reply};
 
 impl Run {
     /// Answers asks that were refused at their bound, once the filter that started them has returned.
@@ -124,6 +125,17 @@ impl Run {
             &forward::reply(failure),
             open.filter as usize,
         )
+    }
+
+    /// Writes a reply of the gateway's own, so that who asked can read it.
+    pub(super) fn write(&mut self, reply: &Reply) {
+        let Exchange {
+            request, response, ..
+        } = &mut self.exchange;
+        reply.write(response, &mut self.reply_body);
+        if reply.status >= 400 && grpc::is_call(request) {
+            grpc::refuse(request, reply, response, &mut self.reply_body);
+        }
     }
 
     /// The gateway answers in the place of the forward that stands.

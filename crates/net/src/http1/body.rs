@@ -53,6 +53,16 @@ impl Reader {
         matches!(self, Self::Done)
     }
 
+    /// Takes the next piece of data from the front of `input`: how much of it stands before the data, and how long
+    /// that is.
+    pub fn piece(
+        &mut self,
+        input: &[u8],
+        trailers: &mut Option<Box<Head>>,
+    ) -> Result<(usize, usize), Cut> {
+        self.next(input, trailers).map(|p| (p.skip, p.len))
+    }
+
     /// Takes the next piece of data from the front of `input`.
     fn next(&mut self, input: &[u8], trailers: &mut Option<Box<Head>>) -> Result<Piece, Cut> {
         match self {

@@ -22,6 +22,9 @@ impl Shard {
         if self.conns[i].guest {
             return self.end_guest(i, t);
         }
+        if self.conns.is_pipe(i) {
+            return self.end_stream(i, t);
+        }
         let rest = !t.request.reader.is_done();
         if t.flags.close {
             return self.close_gently(i, t);
@@ -78,7 +81,20 @@ impl Shard {
         }
     }
 
+    /// The answer on a stream is made: once its last byte is in the pipe, the connection is done.
+    pub(super) fn end_stream(&mut self, i: u32, t: &mut Txn) -> Next {
+        t.stage = Stage::Lingering;
+        match self.flush(i, t) {
+            Ok(true) => Next::Close,
+            Ok(false) => Next::Wait,
+            Err(next) => next,
+        }
+    }
+
     pub(super) fn close_gently(&mut self, i: u32, t: &mut Txn) -> Next {
+        if self.conns.is_pipe(i) {
+            return self.end_stream(i, t);
+        }
         t.stage = Stage::Lingering;
         t.drain_left = LINGER;
         t.input.clear();
@@ -270,6 +286,8 @@ impl Shard {
         }
         let slot = self.conns.client(i).map(|c| c.listener);
         self.leave_bound(i);
+        // A stream's connection is not counted: the one that carries it is.
+        let slot = slot.filter(|_| !self.conns.is_pipe(i));
         self.remove(i);
         if let Some(slot) = slot {
             self.left(slot);

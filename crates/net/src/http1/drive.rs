@@ -21,6 +21,8 @@ pub(crate) enum Next {
     Close,
     /// It is closed with a reset, so that nobody takes what was sent for the whole.
     Reset,
+    /// It speaks HTTP/2 from here on.
+    Http2,
 }
 
 impl Shard {
@@ -52,6 +54,7 @@ impl Shard {
                 self.conns.reset_on_close(i);
                 self.close_client(i, Some(t));
             }
+            Next::Http2 => self.speak_http2(i, t),
             Next::Wait => self.keep(i, t),
             Next::Later => {
                 self.keep(i, t);
@@ -88,6 +91,7 @@ impl Shard {
             Stage::Handshake => self.shake_client(i, t),
             Stage::Head => self.read_head(i, t),
             Stage::Lingering if self.conns[i].guest => self.end_guest(i, t),
+            Stage::Lingering if self.conns.is_pipe(i) => self.end_stream(i, t),
             Stage::Lingering | Stage::Draining => self.throw_away(i, t),
             Stage::Tunnel => self.tunnel(i, t),
             stage => {
@@ -111,7 +115,9 @@ impl Shard {
 
     /// Both bodies at once: a response may begin before its request has ended.
     fn exchange(&mut self, i: u32, t: &mut Txn) -> Next {
-        let up = if t.request.done || t.flags.up_deaf {
+        // The last of it may still wait for room.
+        let out = t.request.done && t.up_out.is_empty();
+        let up = if out || t.flags.up_deaf {
             Next::Wait
         } else {
             self.send_request(i, t)
@@ -142,6 +148,15 @@ impl Shard {
         if let Some(client) = self.conns.client(i) {
             client.txn = Some(t);
         }
+    }
+
+    #[cold]
+    fn speak_http2(&mut self, i: u32, mut t: Box<Txn>) {
+        let early = t.input.as_slice().to_vec();
+        t.next();
+        t.input.clear();
+        self.recycle(t);
+        self.begin_http2(i, &early);
     }
 
     /// Sends what waits for the client. True if all went out.

@@ -58,6 +58,7 @@ impl Shard {
                 match self.conns.alpn(i) {
                     // RFC 8737 section 3: the handshake was all there is.
                     Some(b"acme-tls/1") => Next::Close,
+                    Some(b"h2") => Next::Http2,
                     _ => Next::Again,
                 }
             }
@@ -101,7 +102,9 @@ impl Shard {
         let secured = found.and_then(|(s, u)| s.upstreams[u as usize].tls.as_ref());
         let tls = secured.and_then(|s| s.with.downcast_ref::<ClientTls>());
         let host = self.conns.up(up).and_then(|u| u.live.secure.clone());
-        let begun = tls.zip(host).and_then(|(tls, host)| tls.connect(&host));
+        let begun = tls
+            .zip(host)
+            .and_then(|(tls, host)| tls.connect(&host, false));
         let Some(begun) = begun else {
             // Nothing is sent in the clear that was meant to be secure.
             return self.upstream_insecure(i, t, Failure::Tls);
@@ -133,7 +136,7 @@ impl Shard {
     }
 
     /// Nothing of the request was sent: another endpoint may have it.
-    fn upstream_insecure(&mut self, i: u32, t: &mut Txn, why: Failure) -> Next {
+    pub(super) fn upstream_insecure(&mut self, i: u32, t: &mut Txn, why: Failure) -> Next {
         self.count_upstream(t, Count::Insecure);
         self.drop_upstream(t);
         t.stage = Stage::Asking;

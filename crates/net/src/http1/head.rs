@@ -13,6 +13,7 @@ use super::drive::Next;
 use super::handshake::misdirected;
 use super::txn::{Stage, Txn};
 use crate::faults;
+use crate::http2::PREFACE;
 use crate::meter::Count as _;
 use crate::poll::Moved;
 use crate::shard::{env, Shard};
@@ -27,8 +28,12 @@ impl Shard {
                 Err(next) => return next,
             }
         }
+        let begun = self.preface(i, t);
+        if begun == Preface::Whole {
+            return Next::Http2;
+        }
         let limits = self.listener_of(i).limits;
-        if !t.input.is_empty() {
+        if !t.input.is_empty() && begun == Preface::None {
             match t.scan.advance(t.input.as_slice(), &limits) {
                 Ok(Some(n)) => {
                     let parsed = wire::parse_request(
@@ -62,6 +67,10 @@ impl Shard {
             t.input.append(&self.scratch[..n]);
             return Next::Again;
         }
+        if is_preface(&self.scratch[..n]) && self.takes_http2(i) {
+            t.input.append(&self.scratch[..n]);
+            return Next::Again;
+        }
         // The common case: the whole head in one receive, parsed where it lies in one pass.
         let whole = wire::take_request(&self.scratch[..n], &limits, &mut t.run.exchange.request);
         if let Some((end, info)) = whole {
@@ -85,6 +94,27 @@ impl Shard {
             }
             Err(refusal) => self.refuse(i, t, refusal),
         }
+    }
+
+    /// Whether what came is the beginning of HTTP/2.
+    fn preface(&mut self, i: u32, t: &Txn) -> Preface {
+        if !is_preface(t.input.as_slice()) || !self.takes_http2(i) {
+            return Preface::None;
+        }
+        if t.input.len() < PREFACE.len() {
+            Preface::Part
+        } else {
+            Preface::Whole
+        }
+    }
+
+    /// True if the connection may begin with HTTP/2's preface: nothing came before, and its listener takes that in
+    /// clear text.
+    #[cold]
+    fn takes_http2(&mut self, i: u32) -> bool {
+        let first = self.conns.client(i).is_some_and(|c| c.requests == 0);
+        let socket = !self.conns.is_pipe(i) && !self.conns.is_secure(i);
+        first && socket && self.listener_of(i).http2.cleartext
     }
 
     fn wait_begins(&mut self, t: &mut Txn) {
@@ -171,6 +201,11 @@ impl Shard {
     /// Answers with one meaning for bytes that have none, and closes: what follows cannot be trusted.
     fn refuse(&mut self, i: u32, t: &mut Txn, refusal: Refusal) -> Next {
         self.counters.bad_request(refusal.code);
+        if refusal == wire::http1::refusal::BAD_VERSION && self.takes_http2(i) {
+            // What begins a connection and is no HTTP/1 either may be a wrong preface: to its sender an answer in
+            // HTTP/1 would be garbage (RFC 9113 section 3.4).
+            return Next::Close;
+        }
         t.info = wire::RequestInfo::default();
         t.flags.close = true;
         t.flags.begun = true;
@@ -218,6 +253,20 @@ impl Shard {
             }
         }
     }
+}
+
+/// How much of HTTP/2's first bytes has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Preface {
+    None,
+    Part,
+    Whole,
+}
+
+/// True for the beginning of HTTP/2's preface, or all of it and more.
+fn is_preface(bytes: &[u8]) -> bool {
+    let n = bytes.len().min(PREFACE.len());
+    n > 0 && bytes[..n] == PREFACE[..n]
 }
 
 /// Answers to pipelined requests are collected up to so many bytes before they are sent.

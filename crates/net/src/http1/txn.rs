@@ -41,6 +41,8 @@ pub(crate) struct Txn {
     pub forward: AskId,
     /// By when a connection must be made.
     pub connect_by: u64,
+    /// How long the client itself waits for its response from here on; 0 if it does not say.
+    pub patience: u64,
     /// When the head's first byte was seen.
     pub started: u64,
     pub status: u16,
@@ -166,6 +168,7 @@ impl Txn {
         self.up = NONE;
         self.forward = AskId::default();
         self.connect_by = 0;
+        self.patience = 0;
         self.status = 0;
         self.interim = 0;
         self.asks.clear();

@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use gateway_core::body::Side;
 use gateway_core::forward::{Choice, Failure};
-use gateway_core::snapshot::{Address, Live, UpstreamSettings};
+use gateway_core::snapshot::{Address, Http2Settings, Live, UpstreamSettings};
 use wire::Framing;
 
 use super::body::Writer;
 use super::drive::Next;
 use super::txn::{Stage, Txn};
 use crate::conns::{Bound, Role, Up, NONE};
+use crate::http2::To;
 use crate::meter::Upstream as Count;
 use crate::poll;
 use crate::shard::{env, Shard};
@@ -23,6 +24,13 @@ impl Shard {
         t: &mut Txn,
         mut choice: Choice,
     ) -> Result<(), Failure> {
+        if t.info.te_trailers {
+            // Every gRPC client says that it takes trailers.
+            let head = &t.run.exchange.request;
+            let timeout = gateway_core::grpc::timeout(head);
+            let past = self.now.saturating_sub(t.started);
+            t.patience = timeout.map_or(0, |t| t.saturating_sub(past).max(1));
+        }
         loop {
             let e = match choice {
                 Choice::Endpoint(e) => e,
@@ -32,10 +40,10 @@ impl Shard {
                 return Err(Failure::NoEndpoint);
             };
             let slot = live.slot;
-            let idle = if settings.introduces {
-                self.idle_of_client(i, t, slot)
-            } else {
-                self.pools.take(&mut self.conns, slot)
+            let idle = match settings.http2 {
+                None if settings.introduces => self.idle_of_client(i, t, slot),
+                None => self.pools.take(&mut self.conns, slot),
+                Some(_) => None,
             };
             if let Some(up) = idle {
                 self.count_upstream(t, Count::Reused);
@@ -66,6 +74,9 @@ impl Shard {
         live: &std::sync::Arc<Live>,
         settings: &UpstreamSettings,
     ) -> std::io::Result<()> {
+        if let Some(http2) = settings.http2 {
+            return self.call(i, t, live, settings, http2);
+        }
         let fd = match &live.address {
             Address::Ip(a) => poll::connect(a)?,
             Address::Unix(path) => poll::connect_unix(path)?,
@@ -102,6 +113,61 @@ impl Shard {
             return Err(e);
         }
         self.attach(i, t, up);
+        t.stage = Stage::Connecting;
+        if t.connect_by == 0 {
+            t.connect_by = self.now + settings.connect;
+        }
+        self.wheel.set(up, t.connect_by);
+        Ok(())
+    }
+
+    /// Takes a stream of a connection that carries many, or makes such a connection.
+    fn call(
+        &mut self,
+        i: u32,
+        t: &mut Txn,
+        live: &std::sync::Arc<Live>,
+        settings: &UpstreamSettings,
+        http2: Http2Settings,
+    ) -> std::io::Result<()> {
+        let born = self.now;
+        let role = |connected: bool| {
+            Role::Upstream(Up {
+                live: live.clone(),
+                client: i,
+                connecting: !connected,
+                shaking: false,
+                counted: false,
+                reused: connected,
+                requests: 0,
+                bound: None,
+                born,
+                newer: NONE,
+                older: NONE,
+            })
+        };
+        let found = t.run.snapshot().zip(t.run.upstream(t.forward));
+        let secured = found.and_then(|(s, u)| s.upstreams[u as usize].tls.clone());
+        let to = To {
+            live: live.clone(),
+            settings: *settings,
+            http2,
+            secured,
+        };
+        let (up, reused) = self.open_call(&to, role)?;
+        let counted = if reused {
+            Count::Reused
+        } else {
+            Count::Connected
+        };
+        self.count_upstream(t, counted);
+        self.attach(i, t, up);
+        if self.conns.up(up).is_some_and(|u| !u.connecting) {
+            self.write_request(t);
+            t.stage = Stage::Awaiting;
+            self.wheel.set(up, self.now + settings.response);
+            return Ok(());
+        }
         t.stage = Stage::Connecting;
         if t.connect_by == 0 {
             t.connect_by = self.now + settings.connect;
@@ -155,12 +221,15 @@ impl Shard {
             if !self.conns[up].writable {
                 return;
             }
-            let made = poll::connected(self.conns.fd(up));
+            let made = self.conns.connected(up);
+            let insecure = self.conns.pipe(up).and_then(|p| p.borrow().insecure);
             let Some(t) = self.take(i) else {
                 return;
             };
             self.step(i, t, |shard, t| {
-                if made {
+                if let Some(why) = insecure {
+                    shard.upstream_insecure(i, t, why)
+                } else if made {
                     shard.connection_made(i, up, t)
                 } else {
                     shard.connection_refused(i, t)
@@ -223,7 +292,12 @@ impl Shard {
         let reused = self.conns.up(t.up).is_some_and(|u| u.reused);
         let safe = t.run.exchange.request.method().is_safe();
         let intact = t.request.read == 0 && t.info.framing.is_empty();
-        if !(reused && safe && intact) || t.flags.up_spoke || t.flags.again {
+        // Whoever refused a stream says that nothing was done for it (RFC 9113 section 8.7).
+        let unprocessed = self
+            .conns
+            .pipe(t.up)
+            .is_some_and(|p| p.borrow().unprocessed);
+        if !((reused && safe || unprocessed) && intact) || t.flags.up_spoke || t.flags.again {
             return self.forward_failed(i, t, Failure::Reset);
         }
         let Some((live, settings)) = self.conns.up(t.up).map(|u| (u.live.clone(), settings(t)))
@@ -297,6 +371,11 @@ impl Shard {
     pub(super) fn keep_upstream(&mut self, t: &mut Txn) {
         let up = t.up;
         if up == NONE {
+            return;
+        }
+        if self.conns.is_pipe(up) {
+            // A stream carries one exchange; its connection is kept by itself.
+            self.drop_upstream(t);
             return;
         }
         let settings = settings(t);
@@ -380,13 +459,23 @@ impl Shard {
 /// The endpoint's address and its upstream's settings.
 fn chosen(t: &Txn, e: u32) -> Option<(&std::sync::Arc<Live>, UpstreamSettings)> {
     let upstream = &t.run.snapshot()?.upstreams[t.run.upstream(t.forward)? as usize];
-    Some((&upstream.endpoints.get(e as usize)?.live, upstream.settings))
+    let settings = patient(t, upstream.settings);
+    Some((&upstream.endpoints.get(e as usize)?.live, settings))
+}
+
+/// No upstream has longer than its client waits.
+fn patient(t: &Txn, mut settings: UpstreamSettings) -> UpstreamSettings {
+    if t.patience > 0 {
+        settings.connect = settings.connect.min(t.patience);
+        settings.response = settings.response.min(t.patience);
+    }
+    settings
 }
 
 pub(crate) fn settings(t: &Txn) -> UpstreamSettings {
     let found = t.run.snapshot().zip(t.run.upstream(t.forward));
     found
-        .map(|(s, u)| s.upstreams[u as usize].settings)
+        .map(|(s, u)| patient(t, s.upstreams[u as usize].settings))
         .unwrap_or_default()
 }
 

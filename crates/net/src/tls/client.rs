@@ -26,6 +26,8 @@ pub(crate) struct ClientTls {
 
 struct Used {
     config: Arc<ClientConfig>,
+    /// The same for HTTP/2.
+    http2: Arc<ClientConfig>,
     stamps: Vec<Stamp>,
 }
 
@@ -68,10 +70,15 @@ impl ClientTls {
         used.clone()
     }
 
-    /// Begins a connection to this host; none if nobody can be called so.
-    pub fn connect(&self, host: &str) -> Option<Box<Tls>> {
+    /// Begins a connection to this host, for HTTP/2 or for HTTP/1.1; none if nobody can be called so.
+    pub fn connect(&self, host: &str, http2: bool) -> Option<Box<Tls>> {
         let name = ServerName::try_from(host.to_owned()).ok()?;
-        let config = self.used().config.clone();
+        let used = self.used();
+        let config = if http2 {
+            used.http2.clone()
+        } else {
+            used.config.clone()
+        };
         let connection = UnbufferedClientConnection::new(config, name).ok()?;
         Some(Tls::new(
             Session::Client(Box::new(connection)),
@@ -126,8 +133,11 @@ impl Used {
             _ => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut http2 = config.clone();
+        http2.alpn_protocols = vec![b"h2".to_vec()];
         let used = Self {
             config: Arc::new(config),
+            http2: Arc::new(http2),
             stamps: files.stamps,
         };
         Ok((used, algo::stable_hash(&identity)))

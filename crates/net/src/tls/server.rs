@@ -28,7 +28,7 @@ use super::{dev, provider, versions};
 
 /// What is spoken inside of TLS, the best first. Whoever adds a protocol adds it here, and asks
 /// [`crate::conns::Conns::alpn`] which was agreed on once a handshake is done.
-const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 
 /// TLS of one listener.
 pub(crate) struct ServerTls {

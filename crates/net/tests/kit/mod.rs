@@ -4,6 +4,8 @@
 
 mod client;
 mod edge;
+pub mod frames;
+pub mod http2;
 mod origin;
 mod pieces;
 mod port;

@@ -60,12 +60,13 @@ pub(super) fn check(item: &Item<'_, Listener>, apps: &HashMap<&str, u32>, faults
     }
 }
 
-/// Keys that only the edge can keep: uWebSockets.js has timeouts of its own, reads PROXY headers from anybody, and
-/// does not count requests, and its app here speaks no TLS.
-const OURS: [(&str, &str); 7] = [
+/// Keys that only the edge can keep: uWebSockets.js has timeouts of its own, reads PROXY headers from anybody, does
+/// not count requests, and its app here speaks neither TLS nor HTTP/2.
+const OURS: [(&str, &str); 8] = [
     ("tls", "/tls"),
     ("proxy_protocol", "/proxy_protocol"),
     ("backlog", "/backlog"),
+    ("http2", "/http2"),
     ("timeouts.head", "/timeouts/head"),
     ("timeouts.idle", "/timeouts/idle"),
     ("timeouts.tunnel", "/timeouts/tunnel"),

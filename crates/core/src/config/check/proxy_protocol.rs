@@ -1,6 +1,7 @@
 //! `proxy_protocol` of upstreams, and routes that look at PROXY headers.
 
 use super::{child, most, quote, Fault, Item, Listener, Route, Upstream};
+use crate::config::http2::Protocol;
 use crate::config::proxy_protocol::{ProxyVersion, MAX_VALUES};
 use crate::route::Want;
 
@@ -14,6 +15,17 @@ pub(super) fn upstream(item: &Item<'_, Upstream>, faults: &mut Vec<Fault>) {
             &at,
             "version 1 of the PROXY protocol carries no values",
             "write version: v2, or remove tlvs",
+        ));
+    }
+    let http2 = item
+        .value
+        .as_ref()
+        .is_some_and(|u| u.protocol == Protocol::Http2);
+    if http2 {
+        faults.push(Fault::on_key(
+            child(&item.at, "proxy_protocol"),
+            "a connection of HTTP/2 carries requests of many clients, and a PROXY header names one",
+            "write protocol: http1, or remove proxy_protocol",
         ));
     }
     most(&at, proxy.tlvs.len(), MAX_VALUES, faults);
