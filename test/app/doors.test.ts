@@ -8,21 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { createGateway, type Gateway, type InjectRequest } from '../../ts/index.js';
 import { folder } from '../kit/binary.js';
 import { origin } from '../kit/origin.js';
-import { raw } from '../kit/raw.js';
-
-/** What is asked for, and what must be answered, by whichever door. */
-interface Case {
-  name: string;
-  method?: string;
-  path: string;
-  headers?: Record<string, string>;
-  body?: string;
-  status: number;
-  /** Of the answer: a string is the whole, an expression must match. */
-  answer?: string | RegExp;
-  /** Fields of the answer; `null` for one that must not be there. */
-  fields?: Record<string, string | null>;
-}
+import { type Answer, type Case, wire } from '../kit/wire.js';
 
 const MODULE = `
 export default async (request, ctx) => {
@@ -243,12 +229,6 @@ const DIFFERENT: Record<string, Partial<Case>> = {
   'an underscore twin': { status: 0 }, // closed after 10 s without a word
 };
 
-interface Answer {
-  status: number;
-  body: string;
-  field(name: string): string | undefined;
-}
-
 type Door = (one: Case) => Promise<Answer>;
 
 async function stand(
@@ -337,56 +317,6 @@ async function stand(
   };
 }
 
-/** Over a connection, as bytes: clients of libraries would not send some of the cases. */
-async function wire(t: TestContext, port: number, one: Case): Promise<Answer> {
-  const lines = [`${one.method ?? 'GET'} ${one.path} HTTP/1.1`, 'host: h.example', 'connection: close'];
-  for (const [name, value] of Object.entries(one.headers ?? {})) lines.push(`${name}: ${value}`);
-  const body = Buffer.from(one.body ?? '', 'utf8');
-  const isChunked = one.headers?.['transfer-encoding'] === 'chunked';
-  const isFramed =
-    isChunked ||
-    Object.keys(one.headers ?? {}).some((name) => /^(content-length|transfer-encoding)$/i.test(name));
-  if (one.body !== undefined && !isFramed) lines.push(`content-length: ${body.length}`);
-  const client = await raw(t, port);
-  await client.send(`${lines.join('\r\n')}\r\n\r\n`);
-  if (isChunked && body.length > 0)
-    await client.send(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n\r\n`);
-  else await client.send(isChunked ? '0\r\n\r\n' : body);
-  if (one.status !== 0) return parse(await client.waitForClose(), one.method === 'HEAD');
-  // Silence is seen by another request that came later and has its answer.
-  await wire(t, port, { name: 'another', path: '/a', status: 200 });
-  return { status: client.received.length, body: client.received, field: () => undefined };
-}
-
-function parse(text: string, isHead: boolean): Answer {
-  const end = text.indexOf('\r\n\r\n');
-  const [first = '', ...lines] = text.slice(0, end).split('\r\n');
-  const fields = lines.map((line) => [
-    line.slice(0, line.indexOf(':')).toLowerCase(),
-    line.slice(line.indexOf(':') + 1).trim(),
-  ]);
-  const field = (name: string): string | undefined => {
-    const found = fields.filter(([key]) => key === name).map(([, value]) => value);
-    return found.length === 0 ? undefined : found.join('|');
-  };
-  let body = text.slice(end + 4);
-  if (field('transfer-encoding') === 'chunked') {
-    let whole = '';
-    for (let at = 0; ; ) {
-      const line = body.indexOf('\r\n', at);
-      const size = Number.parseInt(body.slice(at, line), 16);
-      assert.ok(size >= 0, `a chunk's size in ${JSON.stringify(body.slice(at, at + 20))}`);
-      if (size === 0) break;
-      whole += body.slice(line + 2, line + 2 + size);
-      at = line + 2 + size + 2;
-    }
-    body = whole;
-  } else if (!isHead && field('content-length') !== undefined) {
-    assert.equal(body.length, Number(field('content-length')), 'the length that was announced');
-  }
-  return { status: Number(first.split(' ')[1]), body: Buffer.from(body, 'latin1').toString('utf8'), field };
-}
-
 async function inject(gateway: Gateway, one: Case): Promise<Answer> {
   const { method, path, headers, body } = one;
   const request: InjectRequest = { url: `http://h.example${path}`, ...(headers && { headers }) };
@@ -415,148 +345,4 @@ test('one table through the edge, the door of the app, and inject', async (t) =>
       });
     }
   }
-});
-
-const SENDER = `
-export default async (request, ctx) => {
-  try {
-    if (request.path === '/read') await request.bytes();
-    if (request.path === '/later') await new Promise((resolve) => setImmediate(resolve));
-    return ctx.forward(request.path === '/unknown' ? 'nobody' : 'up');
-  } catch (error) {
-    return { status: 500, body: { code: error.code ?? error.name, why: error.message } };
-  }
-};`;
-
-test('a handler sends a request on, at its own door only and while it can', async (t) => {
-  const path = await folder(t, { 'app.ts': SENDER });
-  const up = await origin(t, (seen, response) => {
-    response.end(
-      `up ${seen.method} ${seen.url} ${seen.body.length} ${seen.headers['ironsluice-client'] ?? 'untold'}`,
-    );
-  });
-  const running = await createGateway(
-    {
-      workers: 1,
-      apps: [{ name: 'site', module: join(path, 'app.ts') }],
-      listeners: [
-        { name: 'int', bind: '127.0.0.1:0', door: 'app', app: 'site' },
-        { name: 'web', bind: '127.0.0.1:0' },
-      ],
-      upstreams: [{ name: 'up', endpoints: [up.address] }],
-      routes: [{ name: 'web', listeners: ['web'], to: { app: 'site' } }],
-    } as never,
-    { log: false },
-  );
-  t.after(() => running.close(0));
-  const port = (name: string): number =>
-    Number(
-      running
-        .addresses()
-        .find((one) => one.name === name)
-        ?.address.split(':')
-        .at(-1),
-    );
-  const cases: [door: string, one: Omit<Case, 'name'>][] = [
-    ['int', { path: '/a?b', status: 200, answer: 'up GET /a?b 0 untold' }],
-    [
-      'int',
-      {
-        path: '/later',
-        method: 'POST',
-        body: 'x'.repeat(200_000),
-        status: 200,
-        answer: 'up POST /later 200000 untold',
-      },
-    ],
-    [
-      'int',
-      {
-        path: '/a',
-        method: 'PUT',
-        headers: { 'transfer-encoding': 'chunked' },
-        body: 'y'.repeat(90_000),
-        status: 200,
-        answer: 'up PUT /a 90000 untold',
-      },
-    ],
-    ['int', { path: '/unknown', status: 500, answer: /"code":"unknown_upstream".*upstreams/ }],
-    [
-      'int',
-      { path: '/read', method: 'POST', body: 'x', status: 500, answer: /"code":"TypeError".*too late/ },
-    ],
-    ['web', { path: '/a', status: 500, answer: /"code":"not_direct".*door: app/ }],
-  ];
-  for (const [door, one] of cases) {
-    const answer = await wire(t, port(door), { name: '', ...one });
-    assert.equal(answer.status, one.status, `${door} ${one.path}: ${answer.body}`);
-    if (typeof one.answer === 'string') assert.equal(answer.body, one.answer);
-    else assert.match(answer.body, one.answer as RegExp);
-  }
-});
-
-test('a stub answers what would be forwarded, and filters see its answer', async (t) => {
-  const running = await createGateway(
-    {
-      listeners: [{ name: 'web', bind: '127.0.0.1:0' }],
-      upstreams: [{ name: 'up', endpoints: ['127.0.0.1:1'] }],
-      routes: [
-        {
-          name: 'all',
-          filters: [
-            { use: 'headers', request: { set: { 'x-req': '1' } }, response: { set: { 'x-rsp': '2' } } },
-          ],
-          to: 'up',
-        },
-      ],
-    } as never,
-    { log: false },
-  );
-  t.after(() => running.close(0));
-  const answer = await running.inject({
-    url: 'http://shop.example/a?b=c',
-    method: 'POST',
-    body: '{"n":1}',
-    client: '192.0.2.7',
-    stub: async (request) => ({
-      status: 202,
-      body: {
-        path: request.path,
-        seen: request.header('x-req'),
-        host: request.header('host'),
-        from: request.header('x-forwarded-for'),
-        body: await request.json(),
-      },
-    }),
-  });
-  assert.equal(answer.status, 202);
-  assert.equal(answer.headers.get('x-rsp'), '2');
-  assert.deepEqual(answer.json(), {
-    path: '/a',
-    seen: '1',
-    host: 'shop.example',
-    from: '192.0.2.7',
-    body: { n: 1 },
-  });
-  const streamed = await running.inject({
-    url: '/s',
-    stub: () => ({
-      body: (async function* () {
-        yield 'one';
-        yield 'two';
-      })(),
-    }),
-  });
-  assert.equal(streamed.text(), 'onetwo');
-  const thrown = running.inject({
-    url: '/t',
-    stub: () => {
-      throw new Error('mine');
-    },
-  });
-  await assert.rejects(thrown, /mine/);
-  await assert.rejects(running.inject({ url: '/x\r\nevil: 1' }), { code: 'usage' });
-  await assert.rejects(running.inject({ url: '/', client: 'nobody' }), { code: 'usage' });
-  await assert.rejects(running.inject({ url: '/', listener: 'nobody' }), { code: 'usage' });
-  assert.equal((await running.inject({ url: '/down' })).status, 503, 'without a stub the upstream is called');
 });

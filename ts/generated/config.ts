@@ -255,6 +255,42 @@ export interface HeadersFilter {
 /** A host without its port: `api.example.com`, `*.example.com` (any depth below, not `example.com` itself), or `*` for all. */
 export type Host = string;
 
+/** HTTP/2 between clients and a listener; with `tls`, clients choose it by ALPN. */
+export interface Http2 {
+  /**
+   * True to take HTTP/2 without TLS too (h2c): a connection whose first bytes are HTTP/2's preface speaks it, all others
+   * speak HTTP/1.1. `Upgrade: h2c` is never followed.
+   * @default false
+   */
+  cleartext?: boolean;
+  /**
+   * What a client may cost that sends frames other than requests and bodies, in points that come back with time and
+   * with traffic; then the connection ends with `ENHANCE_YOUR_CALM`.
+   * @default 2000
+   */
+  flood_budget?: number;
+  /**
+   * The same of all bodies of a connection together, 64KiB to 64MiB.
+   * @default "1MiB"
+   */
+  initial_connection_window_size?: Size;
+  /**
+   * Bytes of one request's body that a client may send ahead, 64KiB to 16MiB.
+   * @default "256KiB"
+   */
+  initial_stream_window_size?: Size;
+  /**
+   * Requests that one connection may have open at a time; one more is refused and may be sent again.
+   * @default 128
+   */
+  max_concurrent_streams?: number;
+  /**
+   * Bytes of one frame that a client may send, 16KiB to 1MiB.
+   * @default "16KiB"
+   */
+  max_frame_size?: Size;
+}
+
 /** How connections to an upstream are kept for later requests. */
 export interface Keepalive {
   /**
@@ -282,7 +318,7 @@ export interface Keepalive {
 /** `client_ip`, `header:NAME`, `proxy:VALUE` (a value of the PROXY header) or `route`. */
 export type LimitKey = string;
 
-/** A socket that clients connect to; it speaks HTTP/1.1, with or without TLS. */
+/** A socket that clients connect to; it speaks HTTP/1.1 and HTTP/2, with or without TLS. */
 export interface Listener {
   /** What routes, metrics and logs call it. */
   name: Name;
@@ -306,6 +342,8 @@ export interface Listener {
    * @default false
    */
   health?: boolean;
+  /** HTTP/2, and its bounds. */
+  http2?: Http2;
   /** How much a client may send. */
   limits?: ListenerLimits;
   /** The PROXY protocol, version 1 or 2, from peers that are listed. */
@@ -425,6 +463,13 @@ export interface PluginFilter {
  * - `open`: The request passes.
  */
 export type PluginOnFail = 'closed' | 'open';
+
+/**
+ * The protocol that an upstream speaks.
+ * - `http1`: HTTP/1.1: one request at a time on a connection.
+ * - `http2`: HTTP/2, by prior knowledge, or with `tls` by ALPN: many requests at a time on a connection.
+ */
+export type Protocol = 'http1' | 'http2';
 
 /** The long form. */
 export interface ProxyHeader {
@@ -627,8 +672,15 @@ export interface Upstream {
   balance?: Balance;
   /** What `maglev` hashes, so that equal keys go to the same endpoint. */
   hash_key?: HashKey;
+  /** Bounds of its connections, for `protocol: http2`. */
+  http2?: UpstreamHttp2;
   /** How connections are kept for later requests. */
   keepalive?: Keepalive;
+  /**
+   * What its endpoints speak.
+   * @default "http1"
+   */
+  protocol?: Protocol;
   /**
    * The PROXY header that each connection begins with: `v1`, `v2`, or `v2` with values. A connection is then one client's
    * only. Default: none.
@@ -643,6 +695,25 @@ export interface Upstream {
   timeouts?: UpstreamTimeouts;
   /** TLS towards its endpoints; `{}` for the system's authorities. Default: none. */
   tls?: UpstreamTls;
+}
+
+/** HTTP/2 towards an upstream. */
+export interface UpstreamHttp2 {
+  /**
+   * The same of all bodies of a connection together, 64KiB to 64MiB.
+   * @default "1MiB"
+   */
+  initial_connection_window_size?: Size;
+  /**
+   * Bytes of one response's body that the upstream may send ahead, 64KiB to 16MiB.
+   * @default "256KiB"
+   */
+  initial_stream_window_size?: Size;
+  /**
+   * Requests open at a time on one connection, or fewer if the upstream says so; one more makes another connection.
+   * @default 100
+   */
+  max_concurrent_streams?: number;
 }
 
 /** The version of the PROXY protocol, or the version and what is told beside the addresses. */

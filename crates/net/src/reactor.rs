@@ -62,7 +62,7 @@ impl Reactor {
 
     /// True once the gateway has closed: nothing will come of further requests.
     pub fn is_stopped(&self) -> bool {
-        self.shard.stopped()
+        self.shard.stop
     }
 
     /// What its owner is to be told.

@@ -92,7 +92,8 @@ pub(crate) struct Shard {
     pub doors: bool,
     /// Closing down: by when.
     drain_by: Option<u64>,
-    stop: bool,
+    /// It is to turn no more.
+    pub stop: bool,
 }
 
 impl Shard {
@@ -191,11 +192,6 @@ impl Shard {
     /// True if the next turn should not wait for a timer.
     pub fn patience_is_short(&self) -> bool {
         !self.queue.is_empty() || self.drain_by.is_some() || self.lines.sleep(self.now) >= 0
-    }
-
-    /// True once it is to turn no more.
-    pub fn stopped(&self) -> bool {
-        self.stop
     }
 
     /// One turn: waits for at most `timeout` milliseconds, and does what is to be done.
