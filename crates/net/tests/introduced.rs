@@ -9,6 +9,7 @@ use std::sync::mpsc::{channel, Receiver};
 use std::sync::Arc;
 use std::thread;
 
+use kit::http2::{self, config2, fetch, get, run};
 use kit::tls::{client_config, connect, one, server_config, Authority, Folder};
 use kit::{wait_until, Client, Edge, Origin, Peer, PATIENCE};
 use wire::proxy::{self, Command, Parsed, ProxyHeader, Ssl, Tlv, Transport};
@@ -402,4 +403,28 @@ fn a_reload_closes_what_was_introduced_otherwise() {
     let mut again = || body(&mut client) == "1";
     wait_until("the new config is in force", &mut again);
     assert_eq!(next(&told).bytes[0], b'\r');
+}
+
+#[test]
+fn streams_of_one_connection_are_one_client() {
+    let (origin, told) = origin();
+    let behind = "\"proxy_protocol\": { \"trust\": [\"127.0.0.9\"] }";
+    let upstream = r#""proxy_protocol": { "version": "v2", "tlvs": ["unique_id"] }"#;
+    let edge = Edge::start(&config2(&[origin.at], "", behind, upstream, "[]"));
+    let mut names = Vec::new();
+    for first in [0, 1] {
+        run(async {
+            let (send, _) = http2::connect(edge.at()).await;
+            for _ in 0..3 {
+                let answer = fetch(&send, get("/")).await.expect("an answer");
+                assert_eq!((answer.status, answer.text()), (200, first.to_string()));
+            }
+        });
+        let came = next(&told);
+        assert_eq!(came.ends().1, edge.at().to_string());
+        names.push(came.tlvs()[0].1.clone());
+        // With the client's connection ends what was kept for it.
+        origin.wait_for_ends(first + 1);
+    }
+    assert_ne!(names[0], names[1]);
 }

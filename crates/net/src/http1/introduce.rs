@@ -18,7 +18,7 @@ impl Shard {
     /// An idle connection to the endpoint of `slot` that this client's request may use.
     pub(super) fn idle_of_client(&mut self, i: u32, t: &mut Txn, slot: u32) -> Option<u32> {
         self.write_introduction(i, t);
-        let owner = self.conns.token(i);
+        let owner = self.conns.token(self.own(i));
         let header = t.up_out.as_slice();
         self.pools
             .take_bound(&mut self.conns, (owner, slot), header)
@@ -37,7 +37,7 @@ impl Shard {
         let id = self.name_of(i);
         let known = Known {
             tls: client.tls.as_deref(),
-            alpn: self.conns.alpn(i),
+            alpn: self.conns.alpn(self.own(i)),
             proxied: client.proxied.as_deref(),
             id: &id,
         };
@@ -77,8 +77,14 @@ impl Shard {
         }
     }
 
+    /// The connection of the client itself: of a stream the one that carries it.
+    pub(super) fn own(&self, i: u32) -> u32 {
+        let carries = |pipe: &crate::pipe::End| self.conns.of_token(pipe.borrow().owner().0);
+        self.conns.pipe(i).and_then(carries).unwrap_or(i)
+    }
+
     /// The client's connection is about to end, and with it what is kept for it.
-    pub(super) fn leave_bound(&mut self, i: u32) {
+    pub(crate) fn leave_bound(&mut self, i: u32) {
         let owner = self.conns.token(i);
         for up in self.pools.take_all(&mut self.conns, owner) {
             self.remove(up);
@@ -95,7 +101,7 @@ impl Shard {
         if let Some(known) = &client.local {
             return Some(**known);
         }
-        let Some(local) = self.conns.local_address(i) else {
+        let Some(local) = self.conns.local_address(self.own(i)) else {
             let place = self.listener_of(i).index;
             let listener = self.snapshot.config.listeners.get(place as usize)?;
             return Some(listener.bind.address());
@@ -107,7 +113,7 @@ impl Shard {
     /// What the client's connection is called: 32 hexadecimal digits that no other connection of this
     /// process has, nor, but for chance, one of another.
     fn name_of(&self, i: u32) -> [u8; 32] {
-        let whole = u128::from(self.nonce) << 64 | u128::from(self.conns.token(i));
+        let whole = u128::from(self.nonce) << 64 | u128::from(self.conns.token(self.own(i)));
         let mut name = [0; 32];
         for (k, digit) in name.iter_mut().enumerate() {
             *digit = b"0123456789abcdef"[(whole >> (124 - 4 * k)) as usize & 15];

@@ -86,7 +86,7 @@ impl Shard {
             self.write_introduction(i, t);
             Some(Box::new(Bound {
                 header: t.up_out.as_slice().into(),
-                owner: self.conns.token(i),
+                owner: self.conns.token(self.own(i)),
             }))
         } else {
             None

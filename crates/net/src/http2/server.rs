@@ -389,6 +389,7 @@ impl Shard {
     fn close_server(&mut self, i: u32, mut s: Box<Server>) {
         self.cut_streams(&mut s);
         let slot = s.client.listener;
+        self.leave_bound(i);
         self.remove(i);
         self.left(slot);
     }

@@ -62,6 +62,7 @@ impl Shard {
             Role::Server(listener, _) => Some(listener),
             _ => None,
         };
+        self.leave_bound(i);
         self.remove(i);
         if let Some(listener) = listener {
             self.left(listener);

@@ -110,6 +110,12 @@ mod tests {
                 "version is missing",
             ),
             (
+                json!({ "name": "up", "endpoints": ["a:1"], "proxy_protocol": "v1", "protocol": "http2" }),
+                json!({}),
+                here.to_owned(),
+                "a connection of HTTP/2 carries requests of many clients, and a PROXY header names one",
+            ),
+            (
                 fine.clone(),
                 json!({ "proxy": { "authority": "a", "alpn": false } }),
                 "routes[0].match.proxy.authority".to_owned(),
