@@ -4,8 +4,8 @@
  * The head is the core's, asked for when the app looks. A plain request is answered straight to the client, and the core is
  * told how it ended; else the answer passes the core, whose filters see it.
  */
-import { fieldOf, type Head, outOf, statusLine } from '../http/head.js';
-import type { Chunk, DoorExchange, Fields, Inner } from '../http/server-types.js';
+import { fieldOf, type Head, outOf, statusLine, visitFields } from '../http/head.js';
+import { bytesOf, type Chunk, type DoorExchange, type Fields, type Inner } from '../http/server-types.js';
 import { type Listener, type Reactor, SAID, type Word } from './reactor.js';
 
 /** See {@link Inner}. */
@@ -49,8 +49,7 @@ export class DirectExchange implements Inner, Listener {
   answer(isPlain: boolean): void {
     this.#isPlain = isPlain;
     this.#answer(this);
-    if (this.#isOver) return;
-    this.#hearClient();
+    if (!this.#isOver) this.#hearClient();
   }
 
   /** Hands the request's body to the core, as fast as it takes it. */
@@ -144,7 +143,7 @@ export class DirectExchange implements Inner, Listener {
   // The app's side.
 
   get method(): string {
-    return this.#head?.method ?? this.#seen().method;
+    return this.#seen().method;
   }
 
   get path(): string {
@@ -164,8 +163,7 @@ export class DirectExchange implements Inner, Listener {
   }
 
   headers(visit: (name: string, value: string) => void): void {
-    const { fields } = this.#seen();
-    for (let i = 0; i < fields.length; i += 2) visit(fields[i] ?? '', fields[i + 1] ?? '');
+    visitFields(this.#seen().fields, visit);
   }
 
   onAbort(then: () => void): void {
@@ -347,10 +345,6 @@ function read(text: string): Head {
   const at = target.indexOf('?');
   if (at < 0) return { method, path: target, query: undefined, fields };
   return { method, path: target.slice(0, at), query: target.slice(at + 1), fields };
-}
-
-function bytesOf(chunk: Chunk): Uint8Array {
-  return typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
 }
 
 const NOTHING = new Uint8Array(0);

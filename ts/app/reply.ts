@@ -28,23 +28,33 @@ interface Answer {
   body: string | Uint8Array | AsyncIterable<Uint8Array | string> | undefined;
 }
 
-/** Sends what a handler returned, if it is whole; false for a stream, of which nothing was sent. */
-export function sendWhole(exchange: Exchange, reply: ReplyLike): boolean {
-  if (typeof reply === 'string') {
-    exchange.respond(200, TEXT_FIELDS, reply);
-    return true;
-  }
-  if (reply instanceof Forwarded) return true;
-  const { status, fields, body } = answerOf(reply);
-  if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)) return false;
-  exchange.respond(status, fields.flat(), body);
-  return true;
+/** An answer whose body is a stream. */
+export interface Streamed extends Answer {
+  body: AsyncIterable<Uint8Array | string>;
 }
 
-/** Sends what a handler returned; resolves when the last byte is handed over, or the client has gone. */
-export async function send(exchange: Exchange, gone: Gone, reply: ReplyLike): Promise<void> {
-  if (sendWhole(exchange, reply)) return;
-  const { status, fields, body } = answerOf(reply) as Answer & { body: AsyncIterable<Uint8Array | string> };
+/** Sends what a handler returned, if it is whole; else it is what {@link sendStream} takes, and nothing was sent. */
+export function sendWhole(exchange: Exchange, reply: ReplyLike): Streamed | undefined {
+  if (typeof reply === 'string') {
+    exchange.respond(200, TEXT_FIELDS, reply);
+    return undefined;
+  }
+  if (reply instanceof Forwarded) return undefined;
+  const answer = answerOf(reply);
+  const { status, fields, body } = answer;
+  if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)) {
+    return answer as Streamed;
+  }
+  exchange.respond(status, fields.flat(), body);
+  return undefined;
+}
+
+/** Sends an answer in parts; resolves when the last byte is handed over, or the client has gone. */
+export async function sendStream(
+  exchange: Exchange,
+  gone: Gone,
+  { status, fields, body }: Streamed,
+): Promise<void> {
   exchange.begin(status, fields.flat());
   if (exchange.method === 'HEAD') {
     exchange.end();

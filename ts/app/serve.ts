@@ -15,7 +15,7 @@ import {
   type ReplyLike,
   type SharedCounter,
 } from './handler.js';
-import { Cut, send, sendWhole } from './reply.js';
+import { Cut, sendStream, sendWhole } from './reply.js';
 import { AppRequest, BodyError } from './request.js';
 import { publish } from './runtime.js';
 
@@ -35,26 +35,40 @@ export function serve(exchange: Exchange, place: Place): void {
   const context = new Context(exchange, place);
   try {
     const reply = place.handler(new AppRequest(exchange, context), context);
-    if (reply instanceof Promise || !sendWhole(exchange, reply)) void finish(exchange, place, context, reply);
-    else context.begin();
+    if (reply instanceof Promise) {
+      void guarded(exchange, place, context, async () => send(exchange, context, await reply));
+      return;
+    }
+    context.begin();
+    const stream = sendWhole(exchange, reply);
+    if (stream !== undefined) {
+      void guarded(exchange, place, context, () => sendStream(exchange, context.gone, stream));
+    }
   } catch (error) {
     failed(exchange, place, error);
     context.begin();
   }
 }
 
-async function finish(
+/** Sends what a handler returned: the answer begins. */
+export async function send(exchange: Exchange, context: Context, reply: ReplyLike): Promise<void> {
+  context.begin();
+  const stream = sendWhole(exchange, reply);
+  if (stream !== undefined) await sendStream(exchange, context.gone, stream);
+}
+
+/** Runs what may fail for an exchange, and then answers it: with what was thrown, or 500. Never rejects. */
+async function guarded<T>(
   exchange: Exchange,
   place: Place,
   context: Context,
-  pending: ReplyLike | Promise<ReplyLike>,
-): Promise<void> {
+  run: () => Promise<T>,
+): Promise<T | undefined> {
   try {
-    const reply = await pending;
-    context.begin();
-    if (!sendWhole(exchange, reply)) await send(exchange, context.gone, reply);
+    return await run();
   } catch (error) {
     failed(exchange, place, error);
+    return undefined;
   } finally {
     context.begin();
   }
@@ -79,21 +93,14 @@ function requestOf(exchange: Exchange): string {
   }
 }
 
-/** Runs what may fail for an exchange, and then answers it: with what was thrown, or 500. Never rejects. */
-export async function attempt<T>(
+/** Runs what an app says of a request before it answers; what it throws is the answer. Never rejects. */
+export function attempt<T>(
   exchange: Exchange,
   place: Place,
-  run: (request: AppRequest, context: Context, gone: Gone) => Promise<T>,
+  run: (request: AppRequest, context: Context) => Promise<T>,
 ): Promise<T | undefined> {
   const context = new Context(exchange, place);
-  try {
-    return await run(new AppRequest(exchange, context), context, context.gone);
-  } catch (error) {
-    failed(exchange, place, error);
-    return undefined;
-  } finally {
-    context.begin();
-  }
+  return guarded(exchange, place, context, () => run(new AppRequest(exchange, context), context));
 }
 
 function refuse(exchange: Exchange, status: number, detail: string): void {

@@ -15,10 +15,9 @@ import {
   type SocketOptions,
 } from '../http/server-types.js';
 import type { AppContext, ReplyLike } from './handler.js';
-import { send } from './reply.js';
 import type { AppRequest } from './request.js';
 import type { Runtime } from './runtime.js';
-import { attempt, type Place } from './serve.js';
+import { attempt, type Place, send } from './serve.js';
 import { checkMessage, checkTopic } from './topics.js';
 
 /** What {@link WebSocketHandlers.upgrade} decides: a socket, or a refusal with an answer. Nothing accepts, without context. */
@@ -162,11 +161,10 @@ export function socketOptions<C>(
   return {
     ...limits(handlers),
     async upgrade(exchange) {
-      const accepted = await attempt(exchange, place, async (request, ctx, gone) => {
+      const accepted = await attempt(exchange, place, async (request, ctx) => {
         const decision = (await handlers.upgrade?.(request, ctx)) ?? { context: undefined as C };
         if ('reply' in decision) {
-          ctx.begin();
-          await send(exchange, gone, decision.reply);
+          await send(exchange, ctx, decision.reply);
           return undefined;
         }
         const protocol = agreed(exchange, decision.protocol);

@@ -86,6 +86,11 @@ export function fieldOf(fields: Fields, name: string): string | undefined {
   return found;
 }
 
+/** All fields in their order. */
+export function visitFields(fields: Fields, visit: (name: string, value: string) => void): void {
+  for (let i = 0; i < fields.length; i += 2) visit(fields[i] ?? '', fields[i + 1] ?? '');
+}
+
 /** True for a request that asks for a WebSocket. */
 export function asksForSocket({ method, fields }: Head): boolean {
   return (

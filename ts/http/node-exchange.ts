@@ -10,6 +10,7 @@ import {
   internal,
   type Out,
   outOf,
+  visitFields,
 } from './head.js';
 import {
   type Answer,
@@ -81,7 +82,7 @@ export class NodeExchange implements DoorExchange {
   }
 
   headers(visit: (name: string, value: string) => void): void {
-    for (let i = 0; i < this.#fields.length; i += 2) visit(this.#fields[i] ?? '', this.#fields[i + 1] ?? '');
+    visitFields(this.#fields, visit);
   }
 
   onAbort(then: () => void): void {

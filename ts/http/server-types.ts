@@ -189,6 +189,11 @@ export interface AppServer {
   close(patienceMs: number, keepSockets?: boolean): Promise<void>;
 }
 
+/** A chunk as bytes. */
+export function bytesOf(chunk: Chunk): Uint8Array {
+  return typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
+}
+
 /** The defaults of {@link SocketOptions}. */
 export const SOCKET_DEFAULTS = { maxPayload: 64 << 10, maxBackpressure: 1 << 20, idleTimeoutSecs: 120 };
 /** How long peers get to answer the close of their WebSocket. */

@@ -4,8 +4,15 @@
  * A body that comes before somebody asks for it is copied (what one read brought, 512 KiB at most) and the
  * connection is paused.
  */
-import { bytesOfHead, fieldOf, type Head, hasBody, internal, type Out, outOf } from './head.js';
-import type { Answer, Block, Chunk, DoorExchange, Fields } from './server-types.js';
+import { bytesOfHead, fieldOf, type Head, hasBody, internal, type Out, outOf, visitFields } from './head.js';
+import {
+  type Answer,
+  type Block,
+  bytesOf,
+  type Chunk,
+  type DoorExchange,
+  type Fields,
+} from './server-types.js';
 import type { Lever } from './uws-lever.js';
 import { Parts, PIECE, writeFields, writeHead } from './uws-parts.js';
 import type { UwsRequest, UwsResponse } from './uws-types.js';
@@ -119,8 +126,7 @@ export class UwsExchange implements DoorExchange {
   }
 
   headers(visit: (name: string, value: string) => void): void {
-    const { fields } = this.#seen();
-    for (let i = 0; i < fields.length; i += 2) visit(fields[i] ?? '', fields[i + 1] ?? '');
+    visitFields(this.#seen().fields, visit);
   }
 
   onAbort(then: () => void): void {
@@ -182,8 +188,7 @@ export class UwsExchange implements DoorExchange {
   #endWith(out: Out, body: string | Uint8Array): void {
     this.resume(); // the rest of the request is thrown away
     this.#together(() => {
-      if (out.block === undefined) writeFields(this.#res, out.status, out.fields);
-      else this.#res.writeStatus(out.block);
+      writeFields(this.#res, out);
       this.#res.end(body, out.close);
     });
     this.#finish();
@@ -197,32 +202,30 @@ export class UwsExchange implements DoorExchange {
 
   respondBlock(block: Block, body: Uint8Array): void {
     if (this.#isOver || this.#hasBegun()) return;
-    const close = block.close || this.#owner.isClosing;
-    if (!block.hasBody || body.length > PIECE) {
-      this.beginBlock(block);
-      this.end(body.slice());
+    if (block.hasBody && body.length <= PIECE) {
+      this.#endWith(this.#outOf(block), body);
       return;
     }
-    this.resume();
-    this.#together(() => {
-      this.#res.writeStatus(block.block);
-      this.#res.end(body, close);
-    });
-    this.#finish();
+    this.beginBlock(block);
+    this.end(body.slice());
   }
 
   beginBlock(block: Block): void {
     if (this.#isOver || this.#hasBegun()) return;
-    const close = block.close || this.#owner.isClosing;
     // What is sent later is kept until then.
-    const out = { ...block, block: block.block.slice(), status: 0, fields: [], close };
-    if (out.hasBody) this.#parts = this.#newParts(out);
-    else this.#bodiless = () => this.#endBodiless(() => writeHead(this.#res, out), out.length);
+    this.#begin(this.#outOf({ ...block, block: block.block.slice() }));
   }
 
   begin(status: number, headers: Fields): void {
     if (this.#isOver || this.#hasBegun()) return;
-    const out = outOf(this.method, status, headers, this.#owner.isClosing);
+    this.#begin(outOf(this.method, status, headers, this.#owner.isClosing));
+  }
+
+  #outOf({ block, length, hasBody, close }: Block): Out {
+    return { status: 0, fields: NO_FIELDS, block, length, hasBody, close: close || this.#owner.isClosing };
+  }
+
+  #begin(out: Out): void {
     if (out.hasBody) this.#parts = this.#newParts(out);
     else this.#bodiless = () => this.#endBodiless(() => writeHead(this.#res, out), out.length);
   }
@@ -318,11 +321,6 @@ export class UwsExchange implements DoorExchange {
   }
 }
 
-/** A chunk as bytes. */
-export function bytesOf(chunk: Chunk): Uint8Array {
-  return typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
-}
-
 /** Copies the head. Values come decoded as UTF-8 and are turned back into the bytes they were. */
 export function headOf(req: UwsRequest): Head {
   const fields: string[] = [];
@@ -343,4 +341,5 @@ export function headOf(req: UwsRequest): Head {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
 const ASCII = /^[\x00-\x7f]*$/;
 const UNREAD = 'the request was answered before its head was read: read it before the handler returns';
+const NO_FIELDS: Fields = [];
 const NOTHING = new Uint8Array(0);

@@ -211,15 +211,18 @@ export class Parts {
 }
 
 /** Writes the status and the fields, all but the length. */
-export function writeHead(res: UwsResponse, { status, fields, close, block }: Out): void {
-  // The library ends the status with a line's end and looks at nothing in it.
-  if (block === undefined) writeFields(res, status, fields);
-  else res.writeStatus(block);
-  if (close) res.writeHeader('connection', 'close');
+export function writeHead(res: UwsResponse, out: Out): void {
+  writeFields(res, out);
+  if (out.close) res.writeHeader('connection', 'close');
 }
 
 /** As {@link writeHead}, where the library is told of the close and says it itself. */
-export function writeFields(res: UwsResponse, status: number, fields: readonly string[]): void {
+export function writeFields(res: UwsResponse, { status, fields, block }: Out): void {
+  if (block !== undefined) {
+    // The library ends the status with a line's end and looks at nothing in it.
+    res.writeStatus(block);
+    return;
+  }
   res.writeStatus(statusLine(status));
   for (let i = 0; i < fields.length; i += 2) {
     const value = fields[i + 1] ?? '';
