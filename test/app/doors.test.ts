@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createGateway, type Gateway, type InjectRequest } from '../../ts/index.js';
 import { folder } from '../kit/binary.js';
+import { portOf } from '../kit/gateway.js';
 import { origin } from '../kit/origin.js';
 import { type Answer, type Case, wire } from '../kit/wire.js';
 
@@ -233,7 +234,7 @@ type Door = (one: Case) => Promise<Answer>;
 
 async function stand(
   t: TestContext,
-): Promise<{ gateway: Gateway; doors: Record<'edge' | 'app' | 'inject', Door>; port(name: string): number }> {
+): Promise<{ gateway: Gateway; doors: Record<'edge' | 'app' | 'inject', Door> }> {
   const path = await folder(t, { 'app.ts': MODULE });
   const up = await origin(t, (seen, response) => {
     const { url: at = '', method, body } = seen;
@@ -296,22 +297,13 @@ async function stand(
     { log: false },
   );
   t.after(() => running.close(0));
-  const port = (name: string): number =>
-    Number(
-      running
-        .addresses()
-        .find((one) => one.name === name)
-        ?.address.split(':')
-        .at(-1),
-    );
   // The rate limit's one request.
   await running.inject({ url: '/filter/rate', client: '127.0.0.1' });
   return {
     gateway: running,
-    port,
     doors: {
-      edge: (one) => wire(t, port('web'), one),
-      app: (one) => wire(t, port('int'), one),
+      edge: (one) => wire(t, portOf(running, 'web'), one),
+      app: (one) => wire(t, portOf(running, 'int'), one),
       inject: (one) => inject(running, one),
     },
   };

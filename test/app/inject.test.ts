@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { createGateway } from '../../ts/index.js';
 import { folder } from '../kit/binary.js';
+import { portOf } from '../kit/gateway.js';
 import { origin } from '../kit/origin.js';
 import { type Case, wire } from '../kit/wire.js';
 
@@ -41,14 +42,6 @@ test('a handler sends a request on, at its own door only and while it can', asyn
     { log: false },
   );
   t.after(() => running.close(0));
-  const port = (name: string): number =>
-    Number(
-      running
-        .addresses()
-        .find((one) => one.name === name)
-        ?.address.split(':')
-        .at(-1),
-    );
   const cases: [door: string, one: Omit<Case, 'name'>][] = [
     ['int', { path: '/a?b', status: 200, answer: 'up GET /a?b 0 untold' }],
     [
@@ -80,7 +73,7 @@ test('a handler sends a request on, at its own door only and while it can', asyn
     ['web', { path: '/a', status: 500, answer: /"code":"not_direct".*door: app/ }],
   ];
   for (const [door, one] of cases) {
-    const answer = await wire(t, port(door), { name: '', ...one });
+    const answer = await wire(t, portOf(running, door), { name: '', ...one });
     assert.equal(answer.status, one.status, `${door} ${one.path}: ${answer.body}`);
     if (typeof one.answer === 'string') assert.equal(answer.body, one.answer);
     else assert.match(answer.body, one.answer as RegExp);

@@ -18,6 +18,12 @@ export interface TestGateway {
   get(path: string, init?: RequestInit): Promise<Response>;
 }
 
+/** The port of a listener, by its name. */
+export function portOf(gateway: Gateway, name: string): number {
+  const address = gateway.addresses().find((one) => one.name === name)?.address ?? '';
+  return Number(address.slice(address.lastIndexOf(':') + 1));
+}
+
 /**
  * Starts a gateway. Listeners default to one on a free port of loopback, and the answer of a reload is
  * awaited by `gateway.reload`. Nothing is logged.

@@ -6,20 +6,13 @@ use std::sync::Arc;
 
 use kit::frames::{self, frame, PREFACE, SETTINGS};
 use kit::http2::{config2, connect, fetch, get, post, request, run};
-use kit::tls::{self, client_config, config, one, server_config, Authority, Folder, SecureOrigin};
+use kit::tls::{self, client_config, config, one, server_config, Authority, Ground, SecureOrigin};
 use kit::{Client, Edge, Origin};
 
-struct Ground {
-    authority: Authority,
-    folder: Folder,
-}
-
 fn ground() -> Ground {
-    let authority = Authority::new("the authority");
-    let folder = Folder::new();
-    folder.put("ca.pem", &authority.pem);
-    folder.pair("a", &authority.server(&["127.0.0.1", "a"]));
-    Ground { authority, folder }
+    let g = Ground::new();
+    g.folder.pair("a", &g.authority.server(&["127.0.0.1", "a"]));
+    g
 }
 
 /// A gateway whose upstream speaks HTTP/2 inside of TLS.

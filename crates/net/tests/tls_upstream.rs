@@ -5,29 +5,15 @@ mod kit;
 use std::sync::Arc;
 
 use kit::tls::{
-    self, client_config, config, one, server_config, Authority, Folder, SecureOrigin, Wish,
+    self, client_config, config, one, server_config, Authority, Ground, SecureOrigin, Wish,
 };
 use kit::{Client, Edge, Origin, Response};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecure";
 
-struct Ground {
-    authority: Authority,
-    folder: Folder,
-}
-
-fn ground() -> Ground {
-    let authority = Authority::new("the authority");
-    let folder = Folder::new();
-    folder.put("ca.pem", &authority.pem);
-    Ground { authority, folder }
-}
-
-impl Ground {
-    fn edge(&self, to: std::net::SocketAddr, tls: &str) -> Edge {
-        let up = format!("{{ \"tls\": {tls} }}");
-        Edge::start_in(&self.folder.0, &kit::config_to(&[to], &up, "[]"))
-    }
+fn edge(g: &Ground, to: std::net::SocketAddr, tls: &str) -> Edge {
+    let up = format!("{{ \"tls\": {tls} }}");
+    Edge::start_in(&g.folder.0, &kit::config_to(&[to], &up, "[]"))
 }
 
 fn ask(edge: &Edge) -> Response {
@@ -36,7 +22,7 @@ fn ask(edge: &Edge) -> Response {
 
 #[test]
 fn whose_certificates_are_believed() {
-    let g = ground();
+    let g = Ground::new();
     let other = Authority::new("of others");
     g.folder.put("other.pem", &other.pem);
     let here = g.authority.server(&["127.0.0.1"]);
@@ -98,7 +84,7 @@ fn whose_certificates_are_believed() {
         ),
     ] {
         let origin = SecureOrigin::answering(server_config(leaf, None), OK);
-        let edge = g.edge(origin.at, tls);
+        let edge = edge(&g, origin.at, tls);
         let answer = ask(&edge);
         let told = answer.field("proxy-status").unwrap_or_default().to_owned();
         let (status, code, error) = wanted;
@@ -118,13 +104,13 @@ fn whose_certificates_are_believed() {
 
 #[test]
 fn an_upstream_without_tls_gets_nothing_in_the_clear() {
-    let g = ground();
+    let g = Ground::new();
     let origin = Origin::start(|mut peer| {
         let _first = peer.exactly(1);
         peer.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
         peer.is_closed();
     });
-    let edge = g.edge(origin.at, r#"{ "ca": "ca.pem" }"#);
+    let edge = edge(&g, origin.at, r#"{ "ca": "ca.pem" }"#);
     let answer = ask(&edge);
     assert_eq!(
         (answer.status, answer.code().as_str()),
@@ -139,7 +125,7 @@ fn an_upstream_without_tls_gets_nothing_in_the_clear() {
 
 #[test]
 fn one_that_is_silent_runs_into_the_connect_timeout() {
-    let g = ground();
+    let g = Ground::new();
     let origin = Origin::start(|mut peer| while peer.exactly(1).is_some() {});
     let up = r#"{ "tls": { "ca": "ca.pem" }, "timeouts": { "connect": "300ms" } }"#;
     let edge = Edge::start_in(&g.folder.0, &kit::config_to(&[origin.at], up, "[]"));
@@ -152,7 +138,7 @@ fn one_that_is_silent_runs_into_the_connect_timeout() {
 
 #[test]
 fn the_next_endpoint_is_tried() {
-    let g = ground();
+    let g = Ground::new();
     let good =
         SecureOrigin::answering(server_config(&g.authority.server(&["127.0.0.1"]), None), OK);
     let bad = SecureOrigin::answering(server_config(&g.authority.server(&["a.example"]), None), OK);
@@ -166,20 +152,20 @@ fn the_next_endpoint_is_tried() {
 
 #[test]
 fn a_certificate_is_shown_if_one_is_asked_for() {
-    let g = ground();
+    let g = Ground::new();
     let us = g.authority.client(&["gateway.example"], &[]);
     g.folder.pair("us", &us);
     let leaf = g.authority.server(&["127.0.0.1"]);
     let origin = SecureOrigin::answering(server_config(&leaf, Some(&g.authority)), OK);
     let with = r#"{ "ca": "ca.pem", "client_cert": "us.pem", "client_key": "us.key" }"#;
-    assert_eq!(ask(&g.edge(origin.at, with)).status, 200);
-    let without = ask(&g.edge(origin.at, r#"{ "ca": "ca.pem" }"#));
+    assert_eq!(ask(&edge(&g, origin.at, with)).status, 200);
+    let without = ask(&edge(&g, origin.at, r#"{ "ca": "ca.pem" }"#));
     assert_eq!(without.status, 502, "{}", without.head);
 }
 
 #[test]
 fn connections_are_shared_only_by_what_has_the_same_settings() {
-    let g = ground();
+    let g = Ground::new();
     let leaf = g.authority.server(&["127.0.0.1", "api.internal"]);
     let origin = SecureOrigin::answering(server_config(&leaf, None), OK);
     let upstream = |name: &str, tls: &str| {
@@ -218,7 +204,7 @@ fn connections_are_shared_only_by_what_has_the_same_settings() {
 
 #[test]
 fn tls_on_both_sides() {
-    let g = ground();
+    let g = Ground::new();
     g.folder.pair("a", &g.authority.server(&["a.example"]));
     let leaf = g.authority.server(&["127.0.0.1"]);
     let origin = SecureOrigin::answering(server_config(&leaf, None), OK);

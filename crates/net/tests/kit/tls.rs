@@ -388,3 +388,18 @@ pub fn client_of_with(
         .with_client_auth_cert(certs, key)
         .expect("a pair")
 }
+
+/// An authority, and a folder whose `ca.pem` is its certificate.
+pub struct Ground {
+    pub authority: Authority,
+    pub folder: Folder,
+}
+
+impl Ground {
+    pub fn new() -> Self {
+        let authority = Authority::new("the authority");
+        let folder = Folder::new();
+        folder.put("ca.pem", &authority.pem);
+        Self { authority, folder }
+    }
+}
