@@ -395,8 +395,6 @@ export declare class Reactor {
    * `all` it answers whatever would be forwarded.
    */
   door(listener: string, answers: boolean, all: boolean): number
-  /** The listeners at whose door an app of this name stands. */
-  doorsOf(app: string): Array<string>
   /** The calls that every request makes, without the toll of the others; see `ReactorCalls` in `ts/app/reactor.ts`. */
   calls(): unknown
   /** Says whose request it is that came without an address: before `head` and `forward`. */

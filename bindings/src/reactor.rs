@@ -42,9 +42,19 @@ pub(crate) struct Inner {
 /// A listener by its name, and where it stood in which config.
 struct Place {
     listener: String,
-    answers: bool,
+    answers: Answers,
     revision: u64,
     at: Option<(u32, Local)>,
+}
+
+/// What the caller answers of what comes by a listener.
+#[derive(Clone, Copy)]
+enum Answers {
+    Nothing,
+    /// What leads to the listener's app.
+    App,
+    /// Whatever would be forwarded.
+    All,
 }
 
 #[napi]
@@ -79,21 +89,18 @@ impl Reactor {
     #[napi(catch_unwind)]
     pub fn door(&self, listener: String, answers: bool, all: bool) -> u32 {
         let mut doors = self.inner.doors.borrow_mut();
-        let at = all.then_some((0, Local::All));
+        let answers = match (all, answers) {
+            (true, _) => Answers::All,
+            (false, true) => Answers::App,
+            (false, false) => Answers::Nothing,
+        };
         doors.push(Place {
             listener,
             answers,
             revision: 0,
-            at,
+            at: None,
         });
         doors.len() as u32 - 1
-    }
-
-    /// The listeners at whose door an app of this name stands.
-    #[napi(catch_unwind)]
-    pub fn doors_of(&self, app: String) -> Vec<String> {
-        let net = self.inner.net.borrow();
-        net.as_ref().map(|n| n.doors_of(&app)).unwrap_or_default()
     }
 
     /// The calls that every request makes, without the toll of the others; see `ReactorCalls` in `ts/app/reactor.ts`.
@@ -301,11 +308,10 @@ impl Inner {
         let place = doors.get_mut(door as usize)?;
         let revision = reactor.revision();
         if place.revision != revision {
-            let all = matches!(place.at, Some((_, Local::All)));
             let found = reactor.door(&place.listener);
-            place.at = found.map(|(listener, app)| match app {
-                _ if all => (listener, Local::All),
-                Some(app) if place.answers => (listener, Local::One(app)),
+            place.at = found.map(|(listener, app)| match (place.answers, app) {
+                (Answers::All, _) => (listener, Local::All),
+                (Answers::App, Some(app)) => (listener, Local::One(app)),
                 _ => (listener, Local::None),
             });
             place.revision = revision;

@@ -302,12 +302,14 @@ impl Snapshot {
                 let at = index.apps.get(l.app.as_ref()?.as_str()).copied()?;
                 let to = |r: &Route| matches!(r.target, Target::One(u) if u == at);
                 let first = config.routes.len();
-                let known = routes[first..].iter().position(to);
-                Some(known.map_or(routes.len(), |k| first + k) as u32).inspect(|r| {
-                    if *r as usize == routes.len() {
+                let place = match routes[first..].iter().position(to) {
+                    Some(k) => first + k,
+                    None => {
                         routes.push(stray(&upstreams[at as usize], at, shared));
+                        routes.len() - 1
                     }
-                })
+                };
+                Some(place as u32)
             })
             .collect();
         let access_log = config

@@ -82,15 +82,6 @@ impl Reactor {
         Some((at as u32, app.map(|a| (config.upstreams.len() + a) as u32)))
     }
 
-    /// The listeners whose door is this app's, by name and address as bound.
-    pub fn doors_of(&self, app: &str) -> Vec<String> {
-        let listeners = self.snapshot().config.listeners.iter();
-        listeners
-            .filter(|l| l.app.as_ref().is_some_and(|a| a.as_str() == app))
-            .map(|l| l.name.as_str().to_owned())
-            .collect()
-    }
-
     /// A request.
     pub fn arrive(&mut self, arrival: Arrival<'_>) -> Arrived {
         self.shard.read_clock();

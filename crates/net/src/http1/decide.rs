@@ -4,7 +4,7 @@ use gateway_core::body::Side;
 use gateway_core::engine::{Effect, Step};
 use gateway_core::filter::{Answer, Ask, AskId, Failed, Who};
 use gateway_core::reply::Reply;
-use wire::{Connection, Framing, Method, Name};
+use wire::{Framing, Method, Name};
 
 use super::body::Writer;
 use super::drive::Next;
@@ -283,7 +283,6 @@ impl Shard {
         t.flags.close |= rest && (t.info.expect_continue || !within(t.info.framing, DRAIN));
         let head = &t.run.exchange.response;
         t.status = head.status();
-        let version = t.run.exchange.request.version();
         let is_head = t.run.exchange.request.method() == Method::Head;
         let bodiless = matches!(t.status, 204 | 304) || t.status < 200;
         let len = t.run.reply_body.len() as u64;
@@ -293,24 +292,7 @@ impl Shard {
             Framing::Length(len)
         };
         let declared = (is_head && !bodiless).then_some(len);
-        let connection = if t.flags.close {
-            Connection::Close
-        } else {
-            Connection::KeepAlive
-        };
-        if self.conns[i].guest {
-            self.guest_head(i, t, framing, declared);
-        } else {
-            wire::http1::write_response(
-                head,
-                version,
-                framing,
-                declared,
-                connection,
-                &self.date,
-                t.out.vec(),
-            );
-        }
+        self.write_head(i, t, framing, declared);
         if framing != Framing::None {
             t.out.append(&t.run.reply_body);
             t.response.written = len;

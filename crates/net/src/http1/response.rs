@@ -152,6 +152,34 @@ impl Shard {
         next
     }
 
+    /// Writes a final head for the client: on its connection, or for the owner of a guest.
+    pub(super) fn write_head(
+        &mut self,
+        i: u32,
+        t: &mut Txn,
+        framing: Framing,
+        declared: Option<u64>,
+    ) {
+        if self.conns[i].guest {
+            self.guest_head(i, t, framing, declared);
+            return;
+        }
+        let connection = if t.flags.close {
+            Connection::Close
+        } else {
+            Connection::KeepAlive
+        };
+        wire::http1::write_response(
+            &t.run.exchange.response,
+            t.run.exchange.request.version(),
+            framing,
+            declared,
+            connection,
+            &self.date,
+            t.out.vec(),
+        );
+    }
+
     /// Writes the response's head for the client, and with it what has come of the body.
     pub(super) fn begin_response(&mut self, i: u32, t: &mut Txn) -> Next {
         let version = t.run.exchange.request.version();
@@ -178,25 +206,8 @@ impl Shard {
         };
         t.flags.trailers = t.info.te_trailers;
         let declared = if changed { None } else { t.rsp.declared_length };
-        let connection = if t.flags.close {
-            Connection::Close
-        } else {
-            Connection::KeepAlive
-        };
         t.head_at = t.out.len();
-        if guest {
-            self.guest_head(i, t, framing, declared);
-        } else {
-            wire::http1::write_response(
-                head,
-                version,
-                framing,
-                declared,
-                connection,
-                &self.date,
-                t.out.vec(),
-            );
-        }
+        self.write_head(i, t, framing, declared);
         t.flags.responding = true;
         t.flags.unsent = true;
         t.stage = Stage::Responding;
