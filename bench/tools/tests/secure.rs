@@ -52,33 +52,20 @@ impl Server {
         Self { address, folder }
     }
 
-    fn run(&self, program: &str, certificate: &str, args: &[&str]) -> Output {
-        Command::new(program)
+    fn load(&self, certificate: &str, args: &[&str]) -> String {
+        let certificate = self.folder.join(certificate);
+        let certificate = certificate.to_str().expect("it is text");
+        let to = ["--to", &self.address, "--tls", certificate];
+        kit::load(&[&to[..], &["--connections", "4"], args].concat())
+    }
+
+    fn idle(&self, certificate: &str, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_idle"))
             .args(["--to", &self.address, "--tls"])
             .arg(self.folder.join(certificate))
             .args(args)
             .output()
             .expect("it runs")
-    }
-
-    fn load(&self, certificate: &str, args: &[&str]) -> String {
-        let usual = [
-            "--secs",
-            "0.2",
-            "--warmup",
-            "0.05",
-            "--connections",
-            "4",
-            "--cpus",
-            "0",
-        ];
-        let output = self.run(
-            env!("CARGO_BIN_EXE_load"),
-            certificate,
-            &[&usual, args].concat(),
-        );
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("it is text")
     }
 }
 
@@ -173,8 +160,7 @@ fn idle_connections_have_tls() {
     let server = Server::start("idle", |_| {});
     let pid = std::process::id().to_string();
     let args = ["--watch", &pid, "--steps", "0,20", "--hold", "0"];
-    let idle = env!("CARGO_BIN_EXE_idle");
-    let output = server.run(idle, "shown.pem", &args);
+    let output = server.idle("shown.pem", &args);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("it is text");
     assert_eq!(
@@ -182,6 +168,6 @@ fn idle_connections_have_tls() {
         20,
         "{text}"
     );
-    let output = server.run(idle, "other.pem", &args);
+    let output = server.idle("other.pem", &args);
     assert!(!output.status.success(), "{output:?}");
 }

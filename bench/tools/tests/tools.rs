@@ -43,15 +43,9 @@ impl Server {
     }
 
     fn load(&self, args: &[&str]) -> String {
-        let pid = self.child.id().to_string();
-        let output = Command::new(env!("CARGO_BIN_EXE_load"))
-            .args(["--to", &self.address(), "--watch", &pid, "--cpus", "0"])
-            .args(["--secs", "0.2", "--warmup", "0.05", "--connections", "8"])
-            .args(args)
-            .output()
-            .expect("it runs");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("it is text")
+        let (to, pid) = (self.address(), self.child.id().to_string());
+        let usual = ["--to", &to, "--watch", &pid, "--connections", "8"];
+        kit::load(&[&usual[..], args].concat())
     }
 
     fn exchange(&self, request: &[u8]) -> String {
@@ -104,13 +98,14 @@ fn messages_of_a_websocket_are_counted_when_they_come_back() {
         }
     });
     let run = |length: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_load"))
-            .args(["--to", &address, "--websocket", length, "--cpus", "0"])
-            .args(["--secs", "0.2", "--warmup", "0.05", "--connections", "8"])
-            .output()
-            .expect("it runs");
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).expect("it is text")
+        kit::load(&[
+            "--to",
+            &address,
+            "--websocket",
+            length,
+            "--connections",
+            "8",
+        ])
     };
     let line = run("64");
     assert!(number(&line, "requests") > 0, "{line}");
