@@ -249,8 +249,6 @@ export declare class Gateway {
 export interface DoorSettings {
   /** Its name. */
   listener: string
-  /** `limits.connections`, of each worker. */
-  connections: number
 }
 
 /** A listener, as bound. */
@@ -383,22 +381,24 @@ export interface Fault {
 /** Says how worker `index` of an app of gateway `id` does; without `stats` it is gone. */
 export declare function noteWorker(id: number, app: string, index: number, stats?: WorkerStats | undefined | null): void
 
-/** See the module; `ts/app/door.ts` is the other side. */
+/** See the module; `ts/app/reactor.ts` is the other side. */
 export declare class Reactor {
   /**
-   * A reactor of gateway `id` in this thread's loop; `wake` is called when there is something to take. Throws
-   * `closed`, `system`, and `not_supported` where this Node lacks functions of libuv.
+   * A reactor of gateway `id` in this thread's loop; `wake` is called when there is something to take. `beside` is the
+   * Unix socket of uWebSockets.js in this thread, which is to have WebSockets that come by a door. Throws `closed`, `system`, and `not_supported` where this Node lacks functions of libuv.
    */
-  constructor(id: number, wake: () => void)
+  constructor(id: number, wake: () => void, beside?: string | undefined | null)
+  /** Listens at a listener with `door: app`, under a number of the caller's, not 0. Throws `bind_failed`, `closed`. */
+  open(listener: string, door: number): void
+  /** Listens there no more; `LEFT` says when its last connection has ended. */
+  leave(listener: string): void
   /**
-   * The number of a listener for `begin`. `answers`: the caller answers what leads to the listener's app; with
-   * `all` it answers whatever would be forwarded.
+   * A guest: its listener, its address (4 or 16 bytes), and its head with the empty line. With `stubbed` the caller answers
+   * whatever would be forwarded. Returns its key, plus 2^32 if a body is awaited; -1 if the listener is gone.
    */
-  door(listener: string, answers: boolean, all: boolean): number
+  arrive(listener: string, peer: Uint8Array, head: Uint8Array, stubbed: boolean): number
   /** The calls that every request makes, without the toll of the others; see `ReactorCalls` in `ts/app/reactor.ts`. */
   calls(): unknown
-  /** Says whose request it is that came without an address: before `head` and `forward`. */
-  name(key: number, peer: Uint8Array): void
   /**
    * More of a request's body, and whether it is the last. Returns how many bytes wait: over 65536, push no more until
    * `PUSH` is said.
@@ -406,18 +406,16 @@ export declare class Reactor {
   push(key: number, bytes: Uint8Array, last: boolean): number
   /** Whether the client takes more. */
   setWritable(key: number, writable: boolean): void
-  /** Whether the caller's answer takes no more of the request's body just now. */
-  setDeaf(key: number, deaf: boolean): void
   /** The client went away. */
   abort(key: number): void
-  /** The head of a request that the caller answers, Latin-1. */
-  head(key: number): string
+  /** Whether the answer of this exchange takes no more of the request's body just now. It begins deaf. */
+  setDeaf(key: number, deaf: boolean): void
   /** The caller's answer begins: a whole head with its framing. False if it is none, or too late. */
   respond(key: number, head: Uint8Array): boolean
   /** More of it. Returns how many bytes wait: over 65536, no more until `ANSWER` is said. */
   answer(key: number, bytes: Uint8Array, last: boolean): number
-  /** The caller has begun to answer a request that was said to be `PLAIN`: no deadline is kept any more. */
-  begun(key: number): void
+  /** The caller breaks its answer off: the client sees that it is not whole. */
+  breakOff(key: number): void
   /** Ends all that is in progress. The second time does nothing. */
   close(): void
 }

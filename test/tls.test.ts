@@ -207,7 +207,6 @@ test('keys of tls that do not go together are faults', async (t) => {
     ['tls: { client: { ca: a.pem } }', /tls\.client\.ca +without a mode/],
     ['tls: { client: { mode: optional, ca: a.pem, san: ["a b"] } }', /client\.san\[0\] +"a b" is no name/],
     ['tls: { handshake_timeout: 1h }', /handshake_timeout +1h is not 100ms to 10m/],
-    ['door: app, app: none, tls: dev', /\.tls +tls is the edge's/],
   ];
   for (const [tls, wanted] of cases) {
     const text = `listeners: [{ name: web, bind: 127.0.0.1:0, ${tls} }]\n`;

@@ -6,14 +6,13 @@
  * Bounds: {@link MAX_BODY} bytes of an answer.
  */
 
-import { Door } from './app/door.js';
 import type { AppHandler } from './app/handler.js';
-import { Reactor } from './app/reactor.js';
-import { serve } from './app/serve.js';
+import type { LocalExchange } from './app/local-exchange.js';
+import { type Guest, Reactor, SAID, type Word } from './app/reactor.js';
+import { type Place, serve } from './app/serve.js';
 import { GateError } from './errors.js';
 import { addressBytes } from './http/address.js';
 import { fieldsOfBlock } from './http/head.js';
-import type { Block, Chunk, DoorExchange, Fields } from './http/server-types.js';
 
 /** A request to inject. */
 export interface InjectRequest {
@@ -47,7 +46,6 @@ export interface Injected {
 /** Injects requests into one gateway. */
 export class Injector {
   readonly #gateway: number;
-  readonly #doors = new Map<string, Door>();
   #reactor: Reactor | undefined;
 
   constructor(gateway: number) {
@@ -55,16 +53,23 @@ export class Injector {
   }
 
   async inject(request: InjectRequest, listener: string): Promise<Injected> {
-    const bytes = typeof request.body === 'string' ? Buffer.from(request.body, 'utf8') : request.body;
-    const head = headOf(request, bytes);
+    const body = typeof request.body === 'string' ? Buffer.from(request.body, 'utf8') : request.body;
+    const head = headOf(request, body);
     const peer = addressOf(request.client ?? '127.0.0.1');
+    const { stub } = request;
+    this.#reactor ??= new Reactor(this.#gateway, () => {}); // it opens no door
+    const reactor = this.#reactor;
     // A program that waits for nothing but this must not end.
     const alive = setInterval(() => {}, 2 ** 30);
     try {
       return await new Promise<Injected>((resolve, reject) => {
-        const x = new Collector(head, peer, bytes, resolve, reject);
-        const place = { app: 'stub', worker: 0, handler: request.stub ?? noStub, served() {}, fault: reject };
-        this.#door(listener, request.stub !== undefined).arrive(x, '', (inner) => serve(inner, place));
+        const place = stub && { app: 'stub', worker: 0, handler: stub, served() {}, fault: reject };
+        const client = new Client(reactor, body, place, resolve, reject);
+        if (!reactor.arrive(listener, peer, head, stub !== undefined, client)) {
+          reject(new GateError('closed', `listener ${JSON.stringify(listener)} is gone`));
+          return;
+        }
+        client.push();
       });
     } finally {
       clearInterval(alive);
@@ -74,138 +79,79 @@ export class Injector {
   close(): void {
     this.#reactor?.close();
     this.#reactor = undefined;
-    this.#doors.clear();
-  }
-
-  #door(listener: string, isStubbed: boolean): Door {
-    this.#reactor ??= new Reactor(this.#gateway);
-    const key = `${listener} ${isStubbed}`;
-    let door = this.#doors.get(key);
-    if (door === undefined) {
-      door = new Door(this.#reactor, listener, () => {}, isStubbed ? 'all' : 'none');
-      this.#doors.set(key, door);
-    }
-    return door;
   }
 }
 
 /** The client's side: it has the request's body, and gathers the answer. */
-class Collector implements DoorExchange {
-  readonly method = 'GET'; // whatever it was: the core says which answers have no body
-  readonly path = '';
-  readonly query = undefined;
-  readonly remoteAddress = '';
-  aborted = false;
+class Client implements Guest {
+  key = 0;
   hasBody = false;
-  readonly #head: Uint8Array;
-  readonly #peer: Uint8Array;
-  readonly #body: Uint8Array | undefined;
+  readonly #reactor: Reactor;
+  readonly #body: Uint8Array;
+  readonly #stub: Place | undefined;
   readonly #resolve: (answer: Injected) => void;
   readonly #reject: (error: unknown) => void;
   readonly #parts: Uint8Array[] = [];
+  /** How much of the body was handed over; -1: all. */
+  #at = 0;
   #size = 0;
   #status = 0;
-  #fields: Fields = [];
-  #onAbort: (() => void) | undefined;
-  #isPaused = false;
-  #rest: (() => void) | undefined;
+  #fields: string[] = [];
 
   constructor(
-    head: Uint8Array,
-    peer: Uint8Array,
+    reactor: Reactor,
     body: Uint8Array | undefined,
+    stub: Place | undefined,
     resolve: (answer: Injected) => void,
     reject: (error: unknown) => void,
   ) {
-    this.#head = head;
-    this.#peer = peer;
-    this.#body = body;
+    this.#reactor = reactor;
+    this.#body = body ?? new Uint8Array(0);
+    this.#stub = stub;
     this.#resolve = resolve;
     this.#reject = reject;
   }
 
-  headBytes(): Uint8Array {
-    return this.#head;
+  answer(exchange: LocalExchange): void {
+    if (this.#stub !== undefined) serve(exchange, this.#stub);
   }
 
-  peerBytes(): Uint8Array {
-    return this.#peer;
-  }
-
-  header(): undefined {
-    return undefined;
-  }
-
-  headers(): void {}
-
-  onAbort(then: () => void): void {
-    this.#onAbort = then;
-  }
-
-  onBody(take: (chunk: Uint8Array, last: boolean) => void): void {
-    const body = this.#body ?? new Uint8Array(0);
-    let at = 0;
-    this.#rest = () => {
-      while (!this.#isPaused && at >= 0) {
-        const chunk = body.subarray(at, at + PIECE);
-        at += chunk.length;
-        const isLast = at >= body.length;
-        if (isLast) at = -1;
-        take(chunk, isLast);
-      }
-    };
-    queueMicrotask(this.#rest);
-  }
-
-  pause(): void {
-    this.#isPaused = true;
-  }
-
-  resume(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    queueMicrotask(() => this.#rest?.());
-  }
-
-  respond(status: number, headers: Fields, body: Chunk = ''): void {
-    this.begin(status, headers);
-    this.end(body);
-  }
-
-  begin(status: number, headers: Fields): void {
-    this.#status = status;
-    this.#fields = headers;
-  }
-
-  respondBlock(block: Block, body: Uint8Array): void {
-    this.beginBlock(block);
-    this.end(body);
-  }
-
-  beginBlock({ block, length, close }: Block): void {
-    const { status, fields } = fieldsOfBlock(block);
-    if (length !== undefined) fields.push('content-length', String(length));
-    if (close) fields.push('connection', 'close');
-    this.begin(status, fields);
-  }
-
-  write(chunk: Chunk): boolean {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk.slice();
-    this.#size += bytes.length;
-    if (this.#size > MAX_BODY) {
-      this.aborted = true;
-      this.#onAbort?.();
-      this.#reject(new GateError('cut', `the answer has more than ${MAX_BODY >> 20} MiB`));
-    } else {
-      this.#parts.push(bytes);
+  /** Hands over the body, as far as it is taken. */
+  push(): void {
+    if (!this.hasBody) return;
+    while (this.#at >= 0) {
+      const chunk = this.#body.subarray(this.#at, this.#at + PIECE);
+      this.#at += chunk.length;
+      const isLast = this.#at >= this.#body.length;
+      if (isLast) this.#at = -1;
+      const waits = this.#reactor.native.push(this.key, chunk, isLast);
+      this.#reactor.take();
+      if (waits > PIECE) return; // until the core says that it wants more
     }
-    return true;
   }
 
-  onDrain(): void {}
+  hear({ said, head, body, length }: Word): void {
+    if ((said & SAID.push) !== 0) queueMicrotask(() => this.push());
+    if ((said & SAID.head) !== 0) {
+      const { status, fields } = fieldsOfBlock(head);
+      if ((said & SAID.length) !== 0) fields.push('content-length', String(length));
+      if ((said & SAID.close) !== 0) fields.push('connection', 'close');
+      this.#status = status;
+      this.#fields = fields;
+    }
+    this.#size += body.length;
+    if (this.#size > MAX_BODY) {
+      this.#reactor.forget(this);
+      this.#reactor.native.abort(this.key);
+      this.#reject(new GateError('cut', `the answer has more than ${MAX_BODY >> 20} MiB`));
+      return;
+    }
+    if (body.length > 0) this.#parts.push(body.slice());
+    if ((said & SAID.cut) !== 0) this.#reject(new GateError('cut', 'the answer broke off'));
+    else if ((said & SAID.end) !== 0) this.#end();
+  }
 
-  end(chunk: Chunk = ''): void {
-    this.write(chunk);
+  #end(): void {
     const headers = new Headers();
     for (let i = 0; i < this.#fields.length; i += 2) {
       headers.append(this.#fields[i] ?? '', this.#fields[i + 1] ?? '');
@@ -219,14 +165,6 @@ class Collector implements DoorExchange {
       json: () => JSON.parse(body.toString('utf8')),
     });
   }
-
-  abort(): void {
-    this.#reject(new GateError('cut', 'the answer broke off'));
-  }
-}
-
-function noStub(): never {
-  throw new Error('there is no stub');
 }
 
 function headOf({ method, url, headers = {} }: InjectRequest, body: Uint8Array | undefined): Uint8Array {

@@ -49,7 +49,7 @@ export interface Bind {
 /** Listens on `bind`; rejects with the system's error. */
 export function listen(bind: Bind, handler: Handler): Promise<HttpServer> {
   return openServer({
-    listen: { ...bind, shared: false },
+    listen: { ...bind },
     handler: (x) => void respond(x, bind, handler),
     maxConnections: MAX_CONNECTIONS,
   });

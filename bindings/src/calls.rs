@@ -6,13 +6,12 @@ use std::rc::Rc;
 
 use napi::bindgen_prelude::{FromNapiValue as _, Object};
 use napi::{sys, Env};
-use net::Answered;
 
 use crate::error::{error, Result};
 use crate::reactor::Inner;
 use crate::text::Text;
 
-/// An object with `begin`, `take`, `forward` and `answered`.
+/// An object with `take`, `head`, `reply` and `forward`; keys are those of exchanges.
 pub(crate) fn object(env: &Env, inner: &Rc<Inner>) -> Result<Object<'static>> {
     let raw = env.raw();
     let mut object = std::ptr::null_mut();
@@ -21,10 +20,10 @@ pub(crate) fn object(env: &Env, inner: &Rc<Inner>) -> Result<Object<'static>> {
     unsafe {
         let mut good = sys::napi_create_object(raw, &mut object) == sys::Status::napi_ok;
         let calls: [(&std::ffi::CStr, sys::napi_callback); 4] = [
-            (c"forward", Some(forward)),
-            (c"begin", Some(begin)),
             (c"take", Some(take)),
-            (c"answered", Some(answered)),
+            (c"head", Some(head)),
+            (c"reply", Some(reply)),
+            (c"forward", Some(forward)),
         ];
         for (name, call) in calls {
             let data = Rc::into_raw(inner.clone()).cast_mut().cast::<c_void>();
@@ -113,6 +112,32 @@ unsafe fn elements<'a, T>(env: sys::napi_env, value: sys::napi_value) -> Option<
     }
 }
 
+/// Reads a string of Latin-1 into this memory.
+unsafe fn latin1(env: sys::napi_env, value: sys::napi_value, into: &mut Vec<u8>) -> Option<()> {
+    into.clear();
+    into.reserve(HEAD);
+    let mut len = 0;
+    // SAFETY: the room is the vector's own; so many bytes are written as the call says, and a zero.
+    unsafe {
+        let mut room = into.capacity();
+        loop {
+            let to = into.as_mut_ptr().cast();
+            let status = sys::napi_get_value_string_latin1(env, value, to, room, &mut len);
+            if status != sys::Status::napi_ok {
+                return None;
+            }
+            if len + 1 < room {
+                into.set_len(len);
+                return Some(());
+            }
+            // It may have been cut: its length is asked for.
+            sys::napi_get_value_string_latin1(env, value, std::ptr::null_mut(), 0, &mut len);
+            into.reserve(len + 2);
+            room = into.capacity();
+        }
+    }
+}
+
 /// Answers a call with a number; a bug becomes an error that is thrown.
 unsafe fn answer(env: sys::napi_env, call: impl FnOnce() -> f64) -> sys::napi_value {
     let mut result = std::ptr::null_mut();
@@ -130,24 +155,8 @@ unsafe fn answer(env: sys::napi_env, call: impl FnOnce() -> f64) -> sys::napi_va
     result
 }
 
-unsafe extern "C" fn begin(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    // SAFETY: called by N-API for a function of `object`; no script runs meanwhile.
-    unsafe {
-        let ([door, peer, head], inner) = arguments::<3>(env, info);
-        answer(env, || {
-            let Ok(head) = Text::read(env, head, inner.heads.take()) else {
-                return 0.0;
-            };
-            let peer = elements::<u8>(env, peer);
-            let result = inner.begin(number(env, door) as u32, peer.as_deref(), &head);
-            inner.heads.set(head.into_memory());
-            result
-        })
-    }
-}
-
 unsafe extern "C" fn take(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    // SAFETY: as above.
+    // SAFETY: called by N-API for a function of `object`; no script runs meanwhile.
     unsafe {
         let ([events, bytes], inner) = arguments::<2>(env, info);
         answer(env, || {
@@ -158,40 +167,63 @@ unsafe extern "C" fn take(env: sys::napi_env, info: sys::napi_callback_info) -> 
     }
 }
 
+unsafe extern "C" fn head(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: as above.
+    unsafe {
+        let ([key], inner) = arguments::<1>(env, info);
+        let mut out = inner.heads.take();
+        out.clear();
+        let read = AssertUnwindSafe(|| inner.head(number(env, key), &mut out));
+        let _an_empty_head_if_a_bug_was_caught = catch_unwind(read);
+        let mut result = std::ptr::null_mut();
+        let len = out.len() as isize;
+        sys::napi_create_string_latin1(env, out.as_ptr().cast(), len, &mut result);
+        inner.heads.set(out);
+        result
+    }
+}
+
+unsafe extern "C" fn reply(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    // SAFETY: as above.
+    unsafe {
+        let ([key, head, body, length], inner) = arguments::<4>(env, info);
+        answer(env, || {
+            let mut lines = inner.heads.take();
+            let (key, length) = (number(env, key), number(env, length));
+            if latin1(env, head, &mut lines).is_none() {
+                return 0.0;
+            }
+            if let Some(bytes) = elements::<u8>(env, body) {
+                let result = inner.reply(key, &mut lines, bytes, length);
+                inner.heads.set(lines);
+                return result;
+            }
+            let Ok(text) = Text::read(env, body, inner.bodies.take()) else {
+                return 0.0;
+            };
+            let result = inner.reply(key, &mut lines, text.bytes(), length);
+            inner.heads.set(lines);
+            inner.bodies.set(text.into_memory());
+            result
+        })
+    }
+}
+
 unsafe extern "C" fn forward(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: as above.
     unsafe {
-        let ([key, upstream, peer], inner) = arguments::<3>(env, info);
+        let ([key, upstream], inner) = arguments::<2>(env, info);
         answer(env, || {
             let Ok(name) = Text::read(env, upstream, inner.heads.take()) else {
                 return 2.0;
             };
-            let peer = elements::<u8>(env, peer);
-            let result = std::str::from_utf8(name.bytes()).map_or(2.0, |upstream| {
-                inner.forward(number(env, key) as u32, upstream, peer.as_deref())
-            });
+            let upstream = std::str::from_utf8(name.bytes());
+            let result = upstream.map_or(2.0, |u| inner.forward(number(env, key), u));
             inner.heads.set(name.into_memory());
             result
         })
     }
 }
 
-unsafe extern "C" fn answered(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
-    // SAFETY: as above.
-    unsafe {
-        let ([key, status, sent, received], inner) = arguments::<4>(env, info);
-        answer(env, || {
-            let how = Answered {
-                status: number(env, status) as u16,
-                sent: number(env, sent) as u64,
-                received: number(env, received) as u64,
-                complete: true,
-            };
-            inner.answered(number(env, key) as u32, how);
-            0.0
-        })
-    }
-}
+/// Most heads are shorter.
+const HEAD: usize = 1024;

@@ -81,8 +81,6 @@ pub struct AppSettings {
 pub struct DoorSettings {
     /// Its name.
     pub listener: String,
-    /// `limits.connections`, of each worker.
-    pub connections: u32,
 }
 
 /// The module of one `plugin` filter.
@@ -206,7 +204,6 @@ fn doors(config: &Config, app: &config::Name) -> Vec<DoorSettings> {
         .filter(|l| l.app.as_ref() == Some(app))
         .map(|l| DoorSettings {
             listener: l.name.as_str().to_owned(),
-            connections: u32::try_from(l.limits.connections.get()).unwrap_or(u32::MAX),
         })
         .collect()
 }

@@ -12,9 +12,9 @@
 //! finds the end and no request. Who ends a thread from outside calls it before; a thread that
 //! runs out of heap is quieted by a callback of V8, before Node's own ends it.
 //!
-//! A worker's other sockets are on ports that it shares with others. [`guard`] of such a port marks them: its
-//! listening socket gets a number in TCP_KEEPINTVL, which connections inherit and nobody uses, for no keep-alive probes
-//! are sent; `quiet` of the worker's path takes these too.
+//! WebSockets that came by an app's door were handed over to the worker's uWebSockets.js: they are bound to a port that
+//! workers share. [`mark`] gives such a connection the worker's number in TCP_KEEPINTVL, which nobody uses, for no keep-alive
+//! probes are sent; hook and `quiet` of the worker's path take these too.
 //!
 //! Errors: none; where functions of libuv or V8 are missing, `guard` says false and the caller must
 //! not open such sockets in a worker.
@@ -58,10 +58,6 @@ pub fn guard(env: Env, unix: Option<String>, port: Option<u16>) -> bool {
     let got = unsafe { sys::napi_get_uv_event_loop(env.raw(), &mut event_loop) };
     if got != sys::Status::napi_ok {
         return false;
-    }
-    if let Address::Port(port) = ours {
-        // SAFETY: the loop is this thread's and not running.
-        unsafe { mark(&uv, event_loop.cast(), port) };
     }
     let closing = ours.clone();
     let guard = Box::into_raw(Box::new(Guard {
@@ -156,41 +152,14 @@ fn silence(ours: &Address) -> u32 {
     silenced
 }
 
-/// Marks the listening sockets of a loop at a port, with the mark of this thread's worker.
-///
-/// # Safety
-/// The loop is the calling thread's, and not running.
-unsafe fn mark(uv: &Uv, event_loop: *mut c_void, port: u16) {
-    let mut marked = Marked {
-        uv: *uv,
-        port,
-        mark: MARK.get(),
-    };
-    if marked.mark != 0 {
-        // SAFETY: as the caller says; `each_mark` gets what outlives the walk.
-        unsafe { (uv.walk)(event_loop, each_mark, (&raw mut marked).cast()) };
-    }
-}
-
-struct Marked {
-    uv: Uv,
-    port: u16,
-    mark: c_int,
-}
-
-unsafe extern "C" fn each_mark(handle: *mut c_void, marked: *mut c_void) {
-    // SAFETY: `mark` passes what it owns; the handle is live while the loop is walked.
-    unsafe {
-        let Marked { uv, port, mark } = &*marked.cast::<Marked>();
-        let mut fd = -1;
-        if (uv.handle_get_type)(handle) == POLL
-            && (uv.fileno)(handle, &mut fd) == 0
-            && bound_to(fd) == Some(Address::Port(*port))
-        {
-            let len = size_of::<c_int>() as libc::socklen_t;
-            let value = (&raw const *mark).cast();
-            libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, value, len);
-        }
+/// Marks a connection as one of this thread's worker.
+pub(crate) fn mark(fd: c_int) {
+    let mark = MARK.get();
+    if mark != 0 {
+        let len = size_of::<c_int>() as libc::socklen_t;
+        let value = (&raw const mark).cast();
+        // SAFETY: the value lives during the call.
+        unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, value, len) };
     }
 }
 
@@ -328,7 +297,11 @@ unsafe extern "C" fn each(handle: *mut c_void, guard: *mut c_void) {
         let at = bound_to(fd);
         // One that was taken away has no name any more.
         let nameless = at == Some(Address::Unix(Vec::new())) && taken().contains(&fd);
-        if !nameless && at.as_ref() != Some(&guard.ours) {
+        let mark = MARK.get();
+        let given = mark != 0
+            && matches!(guard.ours, Address::Unix(_))
+            && option(fd, libc::TCP_KEEPINTVL) == Some(mark);
+        if !nameless && !given && at.as_ref() != Some(&guard.ours) {
             return;
         }
         taken().remove(&fd);

@@ -1,24 +1,26 @@
 //! A reactor of the core in the event loop of a Node thread: what is behind `door: app` and `inject`.
 //!
-//! JavaScript hands over requests with [`Reactor::begin`] and takes what happened with [`Reactor::take`]: events of
-//! eight numbers, and the bytes that they speak of. It is called when there is something to take.
+//! JavaScript opens doors and hands over guests, takes what happened with [`Inner::take`], events of nine numbers and the bytes
+//! that they speak of, and answers. It is called when there is something to take.
 
 use std::cell::{Cell, RefCell};
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::rc::Rc;
 
 use napi::bindgen_prelude::{Function, JsValue};
 use napi::{sys, Env};
 use napi_derive::napi;
-use net::outbox::{said, Event};
-use net::{Answered, Arrival, Arrived, Local};
+use net::outbox::said;
+use net::{Arrival, Arrived, Exchange, Local};
 
 use crate::error::{error, Result};
 use crate::registry;
-use crate::text::Text;
+use crate::uv::{self, Uv};
 use crate::watch::{Watch, Watched};
 
-/// See the module; `ts/app/door.ts` is the other side.
+/// See the module; `ts/app/reactor.ts` is the other side.
 #[napi]
 pub struct Reactor {
     inner: Rc<Inner>,
@@ -26,54 +28,39 @@ pub struct Reactor {
 
 pub(crate) struct Inner {
     env: sys::napi_env,
-    /// Memory of heads, one after the other.
+    /// Memory of heads, and of bodies, one after the other.
     pub(crate) heads: Cell<Vec<u8>>,
+    pub(crate) bodies: Cell<Vec<u8>>,
     net: RefCell<Option<net::Reactor>>,
     watch: RefCell<Option<Rc<Watch>>>,
     /// A reference to the function; null once it is given back.
     wake: Cell<sys::napi_ref>,
     /// When the timer goes off, milliseconds of the process's clock; 0 if it does not.
     due: Cell<u64>,
-    doors: RefCell<Vec<Place>>,
     /// The first event not yet taken, and how much of its body was.
     taken: Cell<(usize, u32)>,
 }
 
-/// A listener by its name, and where it stood in which config.
-struct Place {
-    listener: String,
-    answers: Answers,
-    revision: u64,
-    at: Option<(u32, Local)>,
-}
-
-/// What the caller answers of what comes by a listener.
-#[derive(Clone, Copy)]
-enum Answers {
-    Nothing,
-    /// What leads to the listener's app.
-    App,
-    /// Whatever would be forwarded.
-    All,
-}
-
 #[napi]
 impl Reactor {
-    /// A reactor of gateway `id` in this thread's loop; `wake` is called when there is something to take. Throws
-    /// `closed`, `system`, and `not_supported` where this Node lacks functions of libuv.
+    /// A reactor of gateway `id` in this thread's loop; `wake` is called when there is something to take. `beside` is the
+    /// Unix socket of uWebSockets.js in this thread, which is to have WebSockets that come by a door. Throws `closed`, `system`, and `not_supported` where this Node lacks functions of libuv.
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: Env, id: u32, wake: Function<(), ()>) -> Result<Self> {
+    pub fn new(env: Env, id: u32, wake: Function<(), ()>, beside: Option<String>) -> Result<Self> {
         let gateway = registry::find(id).ok_or_else(|| error("closed", "the gateway is closed"))?;
-        let reactor = gateway.reactor().map_err(|e| error(e.code(), &e))?;
+        let mut reactor = gateway.reactor().map_err(|e| error(e.code(), &e))?;
+        if let (Some(path), true) = (beside, Uv::find().is_some()) {
+            reactor.stand_beside(Path::new(&path));
+        }
         let fd = reactor.fd();
         let inner = Rc::new(Inner {
             env: env.raw(),
             heads: Cell::default(),
+            bodies: Cell::default(),
             net: RefCell::new(Some(reactor)),
             watch: RefCell::default(),
             wake: Cell::new(refer(&env, &wake)?),
             due: Cell::new(0),
-            doors: RefCell::default(),
             taken: Cell::default(),
         });
         let watch = Watch::start(&env, fd, inner.clone()).ok_or_else(|| {
@@ -84,35 +71,47 @@ impl Reactor {
         Ok(Self { inner })
     }
 
-    /// The number of a listener for `begin`. `answers`: the caller answers what leads to the listener's app; with
-    /// `all` it answers whatever would be forwarded.
+    /// Listens at a listener with `door: app`, under a number of the caller's, not 0. Throws `bind_failed`, `closed`.
     #[napi(catch_unwind)]
-    pub fn door(&self, listener: String, answers: bool, all: bool) -> u32 {
-        let mut doors = self.inner.doors.borrow_mut();
-        let answers = match (all, answers) {
-            (true, _) => Answers::All,
-            (false, true) => Answers::App,
-            (false, false) => Answers::Nothing,
-        };
-        doors.push(Place {
-            listener,
-            answers,
-            revision: 0,
-            at: None,
-        });
-        doors.len() as u32 - 1
+    pub fn open(&self, listener: String, door: u32) -> Result<()> {
+        let opened = self.inner.with(None, |n| Some(n.open(&listener, door)));
+        match opened {
+            Some(opened) => opened.map_err(|e| error(e.code(), &e)),
+            None => Err(error("closed", "the gateway is closed")),
+        }
+    }
+
+    /// Listens there no more; `LEFT` says when its last connection has ended.
+    #[napi(catch_unwind)]
+    pub fn leave(&self, listener: String) {
+        self.inner.with((), |n| n.leave(&listener));
+    }
+
+    /// A guest: its listener, its address (4 or 16 bytes), and its head with the empty line. With `stubbed` the caller answers
+    /// whatever would be forwarded. Returns its key, plus 2^32 if a body is awaited; -1 if the listener is gone.
+    #[napi(catch_unwind)]
+    pub fn arrive(&self, listener: String, peer: &[u8], head: &[u8], stubbed: bool) -> f64 {
+        self.inner.with(-1.0, |n| {
+            let Some(listener) = n.listener(&listener) else {
+                return -1.0;
+            };
+            let arrival = Arrival {
+                listener,
+                peer: peer_of(peer),
+                head,
+                local: if stubbed { Local::All } else { Local::None },
+            };
+            match n.arrive(arrival) {
+                Arrived::As { key, body } => f64::from(key) + if body { KEYS } else { 0.0 },
+                Arrived::NoListener => -1.0,
+            }
+        })
     }
 
     /// The calls that every request makes, without the toll of the others; see `ReactorCalls` in `ts/app/reactor.ts`.
     #[napi(catch_unwind, ts_return_type = "unknown")]
     pub fn calls(&self, env: Env) -> Result<napi::bindgen_prelude::Object<'static>> {
         crate::calls::object(&env, &self.inner)
-    }
-
-    /// Says whose request it is that came without an address: before `head` and `forward`.
-    #[napi(catch_unwind)]
-    pub fn name(&self, key: u32, peer: &[u8]) {
-        self.inner.with((), |n| n.name(key, peer_of(peer)));
     }
 
     /// More of a request's body, and whether it is the last. Returns how many bytes wait: over 65536, push no more until
@@ -128,42 +127,36 @@ impl Reactor {
         self.inner.with((), |n| n.set_writable(key, writable));
     }
 
-    /// Whether the caller's answer takes no more of the request's body just now.
-    #[napi(catch_unwind)]
-    pub fn set_deaf(&self, key: u32, deaf: bool) {
-        self.inner.with((), |n| n.set_deaf(key, deaf));
-    }
-
     /// The client went away.
     #[napi(catch_unwind)]
     pub fn abort(&self, key: u32) {
         self.inner.with((), |n| n.abort(key));
     }
 
-    /// The head of a request that the caller answers, Latin-1.
-    #[napi(catch_unwind, ts_return_type = "string")]
-    pub fn head(&self, key: u32) -> Text {
-        let mut out = Vec::new();
-        self.inner.with((), |n| n.head(key, &mut out));
-        Text::new(out)
+    /// Whether the answer of this exchange takes no more of the request's body just now. It begins deaf.
+    #[napi(catch_unwind)]
+    pub fn set_deaf(&self, key: f64, deaf: bool) {
+        self.inner.with((), |n| n.set_deaf(exchange(key), deaf));
     }
 
     /// The caller's answer begins: a whole head with its framing. False if it is none, or too late.
     #[napi(catch_unwind)]
-    pub fn respond(&self, key: u32, head: &[u8]) -> bool {
-        self.inner.with(false, |n| n.respond(key, head))
+    pub fn respond(&self, key: f64, head: &[u8]) -> bool {
+        self.inner
+            .with(false, |n| n.respond(exchange(key), head, None))
     }
 
     /// More of it. Returns how many bytes wait: over 65536, no more until `ANSWER` is said.
     #[napi(catch_unwind)]
-    pub fn answer(&self, key: u32, bytes: &[u8], last: bool) -> u32 {
-        self.inner.with(0, |n| n.answer(key, bytes, last) as u32)
+    pub fn answer(&self, key: f64, bytes: &[u8], last: bool) -> u32 {
+        self.inner
+            .with(0, |n| n.answer(exchange(key), bytes, last) as u32)
     }
 
-    /// The caller has begun to answer a request that was said to be `PLAIN`: no deadline is kept any more.
+    /// The caller breaks its answer off: the client sees that it is not whole.
     #[napi(catch_unwind)]
-    pub fn begun(&self, key: u32) {
-        self.inner.with((), |n| n.begun(key));
+    pub fn break_off(&self, key: f64) {
+        self.inner.with((), |n| n.break_off(exchange(key)));
     }
 
     /// Ends all that is in progress. The second time does nothing.
@@ -180,51 +173,7 @@ impl Drop for Reactor {
 }
 
 impl Inner {
-    /// A request: its door, the peer's address (4 or 16 bytes; another length for this machine), and its head with the
-    /// empty line. Without an address it is begun only if nobody looks at it; see `name`.
-    ///
-    /// Returns its key, plus 2^32 times: 0 nothing yet, 1 the caller answers and calls `answered`, 2 there is something
-    /// to take, 3 the head is no text: come again with bytes, 4 the listener is gone, 5 come again with the address; and
-    /// plus 2^35 if a body is awaited.
-    pub(crate) fn begin(&self, door: u32, peer: Option<&[u8]>, head: &Text) -> f64 {
-        if head.is_unsure() {
-            return 3.0 * KEYS;
-        }
-        let mut net = self.net.borrow_mut();
-        let Some(reactor) = net.as_mut() else {
-            return 4.0 * KEYS;
-        };
-        let Some((listener, local)) = self.place(reactor, door) else {
-            return 4.0 * KEYS;
-        };
-        let arrival = Arrival {
-            listener,
-            peer: peer.map(peer_of),
-            head: head.bytes(),
-            local,
-        };
-        let before = reactor.outbox().events.len();
-        let (key, body) = match reactor.arrive(arrival) {
-            Arrived::As { key, body } => (key, body),
-            Arrived::WhoseIsIt => return 5.0 * KEYS,
-            Arrived::NoListener => return 4.0 * KEYS,
-        };
-        let outbox = reactor.outbox();
-        let mut code = 0.0;
-        match &outbox.events[before..] {
-            [] => {}
-            [Event { said, .. }] if *said == said::LOCAL | said::PLAIN => {
-                outbox.events.pop();
-                code = 1.0;
-            }
-            _ => code = 2.0,
-        }
-        self.arm(reactor);
-        let body = if body { 8.0 } else { 0.0 };
-        f64::from(key) + (code + body) * KEYS
-    }
-
-    /// Copies events, eight numbers each (key, what is said, head from and to, body from and to, length low and high),
+    /// Copies events, nine numbers each (key, what is said, serial, head from and to, body from and to, length low and high),
     /// and their bytes. Returns how many; 0 when all were taken.
     pub(crate) fn take(&self, words: &mut [u32], room: &mut [u8]) -> u32 {
         let mut net = self.net.borrow_mut();
@@ -263,7 +212,15 @@ impl Inner {
             let (head, body) = (page.put(head), page.put(some));
             let length = (event.length as u32, (event.length >> 32) as u32);
             word.copy_from_slice(&[
-                event.key, said, head.0, head.1, body.0, body.1, length.0, length.1,
+                event.key,
+                said,
+                event.serial,
+                head.0,
+                head.1,
+                body.0,
+                body.1,
+                length.0,
+                length.1,
             ]);
             count += 1;
         }
@@ -276,21 +233,40 @@ impl Inner {
         count
     }
 
-    /// Sends a request on to an upstream instead of answering it; `peer` says whose it is, if that is not known yet.
-    /// 0 if it is too late, 1 if it is on its way, 2 if there is no such upstream.
-    pub(crate) fn forward(&self, key: u32, upstream: &str, peer: Option<&[u8]>) -> f64 {
-        let sent = self.with(Some(false), |n| {
-            if let Some(peer) = peer {
-                n.name(key, peer_of(peer));
-            }
-            n.send_on(key, upstream)
-        });
-        sent.map_or(2.0, |sent| if sent { 1.0 } else { 0.0 })
+    /// The head of a request that the caller answers.
+    pub(crate) fn head(&self, key: f64, out: &mut Vec<u8>) {
+        self.with((), |n| n.head(exchange(key), out));
     }
 
-    /// The caller has answered a request that was said to be `PLAIN`.
-    pub(crate) fn answered(&self, key: u32, how: Answered) {
-        self.with((), |n| n.answered(key, how));
+    /// The caller's whole answer: a status line and fields, without framing; `length` is what a body declares that is not
+    /// sent, if not negative. 1 if there is something to take, else 0.
+    pub(crate) fn reply(&self, key: f64, head: &mut Vec<u8>, body: &[u8], length: f64) -> f64 {
+        let declared = if length >= 0.0 && body.is_empty() {
+            length as u64
+        } else {
+            body.len() as u64
+        };
+        // A body that may be none is told by the status: then the length is not.
+        let bare = matches!(head.get(9..12), Some(b"204" | b"304"));
+        if !bare {
+            let _a_vector_takes_all = write!(head, "content-length: {declared}\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        self.with(0.0, |n| {
+            n.respond(exchange(key), head, Some(body));
+            if n.outbox().events.is_empty() {
+                0.0
+            } else {
+                1.0
+            }
+        })
+    }
+
+    /// Sends a request on to an upstream instead of answering it. 0 if it is too late, 1 if it is on its way, 2 if there is
+    /// no such upstream.
+    pub(crate) fn forward(&self, key: f64, upstream: &str) -> f64 {
+        let sent = self.with(Some(false), |n| n.send_on(exchange(key), upstream));
+        sent.map_or(2.0, |sent| if sent { 1.0 } else { 0.0 })
     }
 
     fn with<T>(&self, gone: T, then: impl FnOnce(&mut net::Reactor) -> T) -> T {
@@ -301,22 +277,6 @@ impl Inner {
         let result = then(reactor);
         self.arm(reactor);
         result
-    }
-
-    fn place(&self, reactor: &net::Reactor, door: u32) -> Option<(u32, Local)> {
-        let mut doors = self.doors.borrow_mut();
-        let place = doors.get_mut(door as usize)?;
-        let revision = reactor.revision();
-        if place.revision != revision {
-            let found = reactor.door(&place.listener);
-            place.at = found.map(|(listener, app)| match (place.answers, app) {
-                (Answers::All, _) => (listener, Local::All),
-                (Answers::App, Some(app)) => (listener, Local::One(app)),
-                _ => (listener, Local::None),
-            });
-            place.revision = revision;
-        }
-        place.at
     }
 
     /// Sees that the next deadline is met, and that what was said outside of a turn is taken.
@@ -338,6 +298,22 @@ impl Inner {
         }
     }
 
+    /// WebSockets that are silent get the server in this thread as their other end.
+    fn hand_over(&self, reactor: &mut net::Reactor) {
+        let mut event_loop = std::ptr::null_mut();
+        // SAFETY: the environment is live, for `ending` has not been called.
+        let got = unsafe { sys::napi_get_uv_event_loop(self.env, &mut event_loop) };
+        let (Some(uv), sys::Status::napi_ok) = (Uv::find(), got) else {
+            return;
+        };
+        let event_loop = event_loop.cast();
+        // SAFETY: the loop is this thread's.
+        let (polled, epoll) = unsafe { (uv::polled(&uv, event_loop), (uv.backend_fd)(event_loop)) };
+        for fd in reactor.hand_over(&polled, epoll) {
+            crate::guard::mark(fd);
+        }
+    }
+
     fn close(&self) {
         let wake = self.wake.replace(std::ptr::null_mut());
         if !wake.is_null() {
@@ -356,6 +332,9 @@ impl Watched for Inner {
         self.due.set(0);
         let waits = self.with(false, |n| {
             n.turn();
+            if n.has_silent() {
+                self.hand_over(n);
+            }
             !n.outbox().events.is_empty()
         });
         if !waits {
@@ -448,9 +427,20 @@ fn peer_of(bytes: &[u8]) -> SocketAddr {
     SocketAddr::new(ip, 0)
 }
 
-/// 2^32: keys are below.
+/// An exchange by its key, its serial times 2^21 plus its place.
+fn exchange(key: f64) -> Exchange {
+    let key = key as u64;
+    Exchange {
+        place: (key & ((1 << PLACE_BITS) - 1)) as u32,
+        serial: (key >> PLACE_BITS) as u32,
+    }
+}
+
+/// As `INDEX_BITS` of `crates/net/src/guest.rs`.
+const PLACE_BITS: u32 = 21;
+/// 2^32: keys of guests are below.
 const KEYS: f64 = 4_294_967_296.0;
 /// Numbers of an event.
-const WORDS: usize = 8;
+const WORDS: usize = 9;
 /// Said with the last part of a body only.
 const LASTS: u32 = said::END | said::CUT | said::REQUEST_END | said::PUSH | said::ANSWER;

@@ -6,16 +6,11 @@ use napi::sys;
 /// From JavaScript a string, as UTF-8, or bytes as they are; to JavaScript a string of Latin-1.
 pub struct Text {
     bytes: Vec<u8>,
-    /// It was a string.
-    decoded: bool,
 }
 
 impl Text {
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self {
-            bytes,
-            decoded: false,
-        }
+        Self { bytes }
     }
 
     /// Reads a value into this memory.
@@ -56,10 +51,7 @@ impl Text {
         }
         // SAFETY: so many bytes were written.
         unsafe { bytes.set_len(len) };
-        Ok(Self {
-            bytes,
-            decoded: true,
-        })
+        Ok(Self { bytes })
     }
 
     /// Its memory, for another.
@@ -69,13 +61,6 @@ impl Text {
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    /// True for a string with U+FFFD: what stood there was no UTF-8, so the bytes are lost.
-    pub fn is_unsure(&self) -> bool {
-        self.decoded
-            && !self.bytes.is_ascii()
-            && self.bytes.windows(3).any(|w| w == "\u{fffd}".as_bytes())
     }
 }
 

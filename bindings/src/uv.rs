@@ -18,6 +18,7 @@ pub(crate) struct Uv {
     pub is_closing: unsafe extern "C" fn(*const c_void) -> c_int,
     pub fileno: unsafe extern "C" fn(*const c_void, *mut c_int) -> c_int,
     pub close: unsafe extern "C" fn(*mut c_void, CloseCb),
+    pub backend_fd: unsafe extern "C" fn(*const c_void) -> c_int,
 }
 
 /// Functions of libuv that a loop of ours within Node's needs.
@@ -98,9 +99,44 @@ impl Uv {
                 close: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut c_void, CloseCb)>(
                     symbol(c"uv_close")?,
                 ),
+                backend_fd: std::mem::transmute::<
+                    *mut c_void,
+                    unsafe extern "C" fn(*const c_void) -> c_int,
+                >(symbol(c"uv_backend_fd")?),
             })
         }
     }
+}
+
+/// The descriptors that a loop's poll handles watch.
+///
+/// # Safety
+/// The loop is the calling thread's.
+pub(crate) unsafe fn polled(uv: &Uv, event_loop: *mut c_void) -> Vec<c_int> {
+    struct Seen {
+        uv: Uv,
+        fds: Vec<c_int>,
+    }
+    unsafe extern "C" fn each(handle: *mut c_void, seen: *mut c_void) {
+        // SAFETY: `polled` passes what it owns; the handle is live while the loop is walked.
+        unsafe {
+            let seen = &mut *seen.cast::<Seen>();
+            let mut fd = -1;
+            if (seen.uv.handle_get_type)(handle) == POLL
+                && (seen.uv.is_closing)(handle) == 0
+                && (seen.uv.fileno)(handle, &mut fd) == 0
+            {
+                seen.fds.push(fd);
+            }
+        }
+    }
+    let mut seen = Seen {
+        uv: *uv,
+        fds: Vec::new(),
+    };
+    // SAFETY: as the caller says; `each` gets what outlives the walk.
+    unsafe { (uv.walk)(event_loop, each, (&raw mut seen).cast()) };
+    seen.fds
 }
 
 /// A function of the running program, by its name.

@@ -1,12 +1,16 @@
 /**
- * One table of cases through three doors: the edge, the app's own door, and `inject`. Answers are the same; where
- * uWebSockets.js leaves no choice, {@link DIFFERENT} says so.
+ * One table of cases through three doors: the edge, the app's own door, and `inject`. Answers are the same.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { createGateway, type Gateway, type InjectRequest } from '../../ts/index.js';
 import { folder } from '../kit/binary.js';
+import { certificate } from '../kit/certificate.js';
 import { portOf } from '../kit/gateway.js';
 import { origin } from '../kit/origin.js';
 import { type Answer, type Case, wire } from '../kit/wire.js';
@@ -225,11 +229,6 @@ const CASES: readonly Case[] = [
   },
 ];
 
-/** What the app's own door does not do as the edge does, by the case's name. */
-const DIFFERENT: Record<string, Partial<Case>> = {
-  'an underscore twin': { status: 0 }, // closed after 10 s without a word
-};
-
 type Door = (one: Case) => Promise<Answer>;
 
 async function stand(
@@ -323,8 +322,7 @@ async function inject(gateway: Gateway, one: Case): Promise<Answer> {
 test('one table through the edge, the door of the app, and inject', async (t) => {
   const { doors } = await stand(t);
   for (const [door, through] of Object.entries(doors)) {
-    for (const each of CASES) {
-      const one = { ...each, ...(door === 'app' ? DIFFERENT[each.name] : {}) };
+    for (const one of CASES) {
       await t.test(`${door}: ${one.name}`, async () => {
         const answer = await through(one);
         assert.equal(answer.status, one.status, answer.body.slice(0, 300));
@@ -337,4 +335,46 @@ test('one table through the edge, the door of the app, and inject', async (t) =>
       });
     }
   }
+});
+
+test('the door of an app speaks TLS and HTTP/2', async (t) => {
+  const { ca, state } = await certificate(t);
+  const path = await folder(t, { 'app.ts': MODULE });
+  const pems = join(state, 'ironsluice/dev');
+  const running = await createGateway(
+    {
+      workers: 1,
+      apps: [{ name: 'site', module: join(path, 'app.ts') }],
+      listeners: [
+        {
+          name: 'int',
+          bind: '127.0.0.1:0',
+          door: 'app',
+          app: 'site',
+          tls: { certificates: [{ cert: join(pems, 'localhost.pem'), key: join(pems, 'localhost.key') }] },
+        },
+      ],
+    } as never,
+    { log: false },
+  );
+  t.after(() => running.close(0));
+  const session = connect(`https://localhost:${portOf(running, 'int')}`, { ca: await readFile(ca) });
+  t.after(() => session.destroy());
+  const ask = async (headers: OutgoingHttpHeaders, body?: string): Promise<[number, string]> => {
+    const stream = session.request(headers);
+    stream.end(body);
+    const [head] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    return [Number(head[':status']), await text(stream)];
+  };
+  const answers = await Promise.all([
+    ask({ ':path': '/a' }),
+    ask({ ':path': '/echo', ':method': 'POST' }, 'a body'),
+    ask({ ':path': '/big' }),
+  ]);
+  assert.deepEqual(answers, [
+    [200, 'app /a'],
+    [201, 'a body'],
+    [200, 'x'.repeat(300_000)],
+  ]);
+  assert.equal(session.alpnProtocol, 'h2');
 });

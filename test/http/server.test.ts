@@ -243,7 +243,7 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
   async 'a port that is taken is said so; a bound on connections holds'(t, engine) {
     const { port, server } = await app(t, engine, (x) => x.respond(200, []), { maxConnections: 1 });
     await assert.rejects(
-      app(t, engine, () => {}, { listen: { host: '127.0.0.1', port, shared: false } }),
+      app(t, engine, () => {}, { listen: { host: '127.0.0.1', port } }),
       { code: 'EADDRINUSE' },
     );
     const first = await raw(t, port);

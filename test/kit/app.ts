@@ -26,7 +26,7 @@ export async function app<C>(
 ): Promise<TestApp> {
   const errors: unknown[] = [];
   const server = await openServer<C>({
-    listen: { host: '127.0.0.1', port: 0, shared: false },
+    listen: { host: '127.0.0.1', port: 0 },
     handler,
     engine,
     onError: (error) => errors.push(error),

@@ -44,10 +44,9 @@ export class Apps {
       settings.apps.map(async (app, at): Promise<AppPlan> => {
         const text = texts[at] ?? '';
         const { doors, ...rest } = app;
-        const isAtDoor = doors.length > 0;
-        const identity = identityOf(JSON.stringify([{ ...rest, isAtDoor }, settings.workers, text]));
+        const identity = identityOf(JSON.stringify([rest, settings.workers, text]));
         const module = await this.#folder.write(identity, text);
-        return { ...rest, isAtDoor, workers: settings.workers, identity, module };
+        return { ...rest, workers: settings.workers, identity, module };
       }),
     );
     const answer = await supervisor.ask({ type: 'prepare', apps: plans });

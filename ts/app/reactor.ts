@@ -1,10 +1,12 @@
 /**
- * reactor: the core within this thread's own event loop, and the requests that this side handed to it.
+ * reactor: the core within this thread's own event loop: the doors of an app that it opens, and guests, requests that
+ * this side hands to it.
  *
  * See `bindings/src/reactor.rs`. Everything runs in the thread that made it.
  */
 import { Reactor as Native } from '#bindings';
 import { GateError } from '../errors.js';
+import { LocalExchange } from './local-exchange.js';
 
 /** What is said of a request; several at once. As `net::outbox::said`. */
 export const SAID = {
@@ -14,16 +16,17 @@ export const SAID = {
   cut: 8,
   bodiless: 16,
   local: 32,
-  plain: 64,
+  body: 64,
   request: 128,
   requestEnd: 256,
   push: 512,
   answer: 1024,
   length: 2048,
-  late: 4096,
+  gone: 4096,
+  left: 8192,
 } as const;
 
-/** What the core says of one request; the bytes are valid during the call only. */
+/** What the core says of a guest; the bytes are valid during the call only. */
 export interface Word {
   said: number;
   head: Uint8Array;
@@ -32,84 +35,131 @@ export interface Word {
   length: number;
 }
 
-/** Who hears of a request. */
-export interface Listener {
+/** Who hears of a guest. */
+export interface Guest {
   key: number;
   /** Bytes of a body are awaited. */
   hasBody: boolean;
   hear(word: Word): void;
+  /** Answers in the stead of all upstreams. */
+  answer(exchange: LocalExchange): void;
 }
 
-/** What became of a request at once; as `begin` of `bindings/src/reactor.rs`. */
-export const BEGUN = { waits: 0, local: 1, events: 2, bytes: 3, noListener: 4, whose: 5 } as const;
-
-/** The calls that every request makes; see `bindings/src/reactor.rs`. */
+/** The calls that every request makes; see `bindings/src/calls.rs`. */
 interface ReactorCalls {
-  begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array): number;
   take(events: Uint32Array, bytes: Uint8Array): number;
-  forward(key: number, upstream: string, peer: Uint8Array | undefined): number;
-  answered(key: number, status: number, sent: number, received: number): void;
+  head(key: number): string;
+  reply(key: number, head: string, body: string | Uint8Array, length: number): number;
+  forward(key: number, upstream: string): number;
 }
 
 /** The core in this thread. */
 export class Reactor {
   readonly native: Native;
   readonly #calls: ReactorCalls;
+  readonly #answer: (exchange: LocalExchange) => void;
   readonly #events = new Uint32Array(WORDS * 512);
   readonly #bytes = new Uint8Array(256 << 10);
-  /** By their place, the low bits of the key. */
-  readonly #guests: (Listener | undefined)[] = [];
+  /** By the places of their connections. */
+  readonly #guests: (Guest | undefined)[] = [];
+  readonly #exchanges: (LocalExchange | undefined)[] = [];
+  /** Doors that were left, by their numbers: what is called when the last connection has ended. */
+  readonly #leaving = new Map<number, () => void>();
+  readonly #doors = new Map<string, number>();
+  #lastDoor = 0;
   #isTaking = false;
 
   /**
    * @param gateway its number.
+   * @param answer answers what comes in by this side's doors and leads to its app.
+   * @param beside the Unix socket of uWebSockets.js in this thread, which is to have WebSockets that come by a door.
    * @throws `closed`, `system`; `not_supported` where Node lacks functions of libuv.
    */
-  constructor(gateway: number) {
-    this.native = new Native(gateway, () => this.take());
+  constructor(gateway: number, answer: (exchange: LocalExchange) => void, beside?: string) {
+    this.native = new Native(gateway, () => this.take(), beside);
     this.#calls = this.native.calls() as ReactorCalls;
-  }
-
-  /** Hands over a request; its key is told before anything is heard of it. */
-  begin(door: number, peer: Uint8Array | undefined, head: string | Uint8Array, guest: Listener): number {
-    const result = this.#calls.begin(door, peer, head);
-    const word = Math.floor(result / KEYS);
-    const code = word & ~BODY;
-    if (code > BEGUN.events) return code;
-    const key = result - word * KEYS;
-    guest.key = key;
-    guest.hasBody = (word & BODY) !== 0;
-    if (code === BEGUN.local) return code;
-    this.#guests[key & PLACE] = guest;
-    if (code === BEGUN.events) this.take();
-    return code;
-  }
-
-  /** Listens to what is said of a request that this side was to answer. */
-  listen(guest: Listener): void {
-    this.#guests[guest.key & PLACE] = guest;
+    this.#answer = answer;
   }
 
   /**
-   * Sends a request on to an upstream; `peer` says whose it is, if the core does not know. False if it is too late.
+   * Listens at a listener with `door: app`.
+   *
+   * @throws `bind_failed`, `closed`.
+   */
+  open(listener: string): void {
+    this.#lastDoor += 1;
+    this.native.open(listener, this.#lastDoor);
+    this.#doors.set(listener, this.#lastDoor);
+    this.take();
+  }
+
+  /** Listens there no more; resolves when its last connection has ended, at the latest after `patienceMs`. */
+  leave(listener: string, patienceMs: number): Promise<void> {
+    const number = this.#doors.get(listener);
+    if (number === undefined) return Promise.resolve();
+    this.#doors.delete(listener);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#left(number), patienceMs);
+      this.#leaving.set(number, () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      this.native.leave(listener);
+      this.take();
+    });
+  }
+
+  /**
+   * Hands over a request; its key is told before anything is heard of it. False if its listener is gone.
+   *
+   * @param peer 4 or 16 bytes.
+   * @param isStubbed the guest answers whatever would be forwarded.
+   */
+  arrive(listener: string, peer: Uint8Array, head: Uint8Array, isStubbed: boolean, guest: Guest): boolean {
+    const result = this.native.arrive(listener, peer, head, isStubbed);
+    if (result < 0) return false;
+    guest.key = result % KEYS;
+    guest.hasBody = result >= KEYS;
+    this.#guests[guest.key % PLACES] = guest;
+    this.take();
+    return true;
+  }
+
+  /** This side is done with a guest. */
+  forget(guest: Guest): void {
+    const place = guest.key % PLACES;
+    if (this.#guests[place] === guest) this.#guests[place] = undefined;
+  }
+
+  /** This side is done with an exchange. */
+  release(exchange: LocalExchange): void {
+    const place = exchange.key % PLACES;
+    if (this.#exchanges[place] === exchange) this.#exchanges[place] = undefined;
+  }
+
+  /** The head of a request that is answered here, Latin-1. */
+  head(key: number): string {
+    return this.#calls.head(key);
+  }
+
+  /**
+   * Answers as a whole: `head` is a status line and fields, without framing. `length`: what a body declares that is not
+   * sent; -1 if `body` is it.
+   */
+  reply(key: number, head: string, body: string | Uint8Array, length: number): void {
+    if (this.#calls.reply(key, head, body, length) > 0) this.take();
+  }
+
+  /**
+   * Sends a request on to an upstream. False if it is too late.
    *
    * @throws GateError `unknown_upstream`.
    */
-  forward(key: number, upstream: string, peer: Uint8Array | undefined): boolean {
-    const sent = this.#calls.forward(key, upstream, peer);
+  forward(key: number, upstream: string): boolean {
+    const sent = this.#calls.forward(key, upstream);
     if (sent !== NO_UPSTREAM) return sent === 1;
     const why = `no upstream is called ${JSON.stringify(upstream)}`;
     throw new GateError('unknown_upstream', why, 'name one of `upstreams` in the config');
-  }
-
-  /** This side has answered a request that was said to be plain. */
-  answered(key: number, status: number, sent: number, received: number): void {
-    this.#calls.answered(key, status, sent, received);
-  }
-
-  /** This side is done with it. */
-  forget(key: number): void {
-    if (this.#guests[key & PLACE]?.key === key) this.#guests[key & PLACE] = undefined;
   }
 
   /** Hears what the core has to say. */
@@ -128,32 +178,64 @@ export class Reactor {
   close(): void {
     this.native.close();
     this.#guests.length = 0;
+    this.#exchanges.length = 0;
+    for (const number of [...this.#leaving.keys()]) this.#left(number);
   }
 
   #next(): number {
     return this.#calls.take(this.#events, this.#bytes);
   }
 
+  #left(number: number): void {
+    const told = this.#leaving.get(number);
+    this.#leaving.delete(number);
+    told?.();
+  }
+
   #hear(at: number): void {
-    const [events, bytes] = [this.#events, this.#bytes];
-    const key = events[at] ?? 0;
+    const events = this.#events;
+    const name = events[at] ?? 0;
     const said = events[at + 1] ?? 0;
-    const guest = this.#guests[key & PLACE];
+    const serial = events[at + 2] ?? 0;
+    if (serial !== 0) this.#hearExchange(name, said, serial, at);
+    else if (said === SAID.left) this.#left(name);
+    else this.#hearGuest(name, said, at);
+  }
+
+  #hearExchange(place: number, said: number, serial: number, at: number): void {
+    if ((said & SAID.local) !== 0) {
+      const exchange = new LocalExchange(this, serial * PLACES + place, (said & SAID.body) !== 0);
+      this.#exchanges[place] = exchange;
+      const guest = this.#guests[place];
+      if (guest === undefined) this.#answer(exchange);
+      else guest.answer(exchange);
+      return;
+    }
+    const exchange = this.#exchanges[place];
+    if (exchange?.key !== serial * PLACES + place) return;
+    if ((said & SAID.gone) !== 0) exchange.gone();
+    else if ((said & SAID.answer) !== 0) exchange.drained();
+    else exchange.part(this.#bytesAt(at + 5), (said & SAID.requestEnd) !== 0);
+  }
+
+  #hearGuest(key: number, said: number, at: number): void {
+    const guest = this.#guests[key % PLACES];
     if (guest?.key !== key) return;
-    if ((said & (SAID.end | SAID.cut)) !== 0) this.#guests[key & PLACE] = undefined;
-    guest.hear({
-      said,
-      head: bytes.subarray(events[at + 2], events[at + 3]),
-      body: bytes.subarray(events[at + 4], events[at + 5]),
-      length: (events[at + 6] ?? 0) + (events[at + 7] ?? 0) * KEYS,
-    });
+    if ((said & (SAID.end | SAID.cut)) !== 0) this.#guests[key % PLACES] = undefined;
+    const low = this.#events[at + 7] ?? 0;
+    const high = this.#events[at + 8] ?? 0;
+    const length = low + high * KEYS;
+    guest.hear({ said, head: this.#bytesAt(at + 3), body: this.#bytesAt(at + 5), length });
+  }
+
+  #bytesAt(at: number): Uint8Array {
+    return this.#bytes.subarray(this.#events[at], this.#events[at + 1]);
   }
 }
 
 const NO_UPSTREAM = 2;
-const BODY = 8;
-const WORDS = 8;
-/** As `INDEX_BITS` of `crates/net/src/guest.rs`. */
-const PLACE = 2 ** 21 - 1;
-/** Keys are below. */
+const WORDS = 9;
+/** As `INDEX_BITS` of `crates/net/src/guest.rs`: places are below. */
+const PLACES = 2 ** 21;
+/** Keys of guests are below. */
 const KEYS = 2 ** 32;

@@ -29,8 +29,6 @@ export interface AppPlan {
   memoryMib: number;
   stuckTimeoutMs: number;
   drainTimeoutMs: number;
-  /** True if it will be at the door of a listener. */
-  isAtDoor: boolean;
 }
 
 /** Where the workers of an app listen. */
@@ -217,7 +215,6 @@ class Crew {
         index: slot.index,
         module: plan.module,
         socket: slot.socket,
-        isAtDoor: plan.isAtDoor,
         beat: slot.beat,
         links,
         numbers: mesh.numbers,

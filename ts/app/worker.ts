@@ -9,7 +9,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { noteWorker } from '#bindings';
 import { openServer } from '../http/server.js';
 import { type AppServer, LINGER_MS } from '../http/server-types.js';
-import { canBeAtDoor, type DoorPlan, Doors } from './doors.js';
+import { type DoorPlan, Doors } from './doors.js';
 import { type App, type AppHandler, checkApp } from './handler.js';
 import type { LinkEnd } from './links.js';
 import { startRuntime } from './runtime.js';
@@ -25,8 +25,6 @@ export interface WorkerStart {
   module: string;
   /** The Unix socket to listen at. */
   socket: string;
-  /** True if it will be at the door of a listener. */
-  isAtDoor: boolean;
   /** Where its heart beats: one number, milliseconds of `process.hrtime`. */
   beat: SharedArrayBuffer;
   /** To the other threads of the app. */
@@ -101,10 +99,8 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   };
   const handlers = typeof app === 'object' ? app.websocket : undefined;
   const home: Home = { runtime };
-  const doors = new Doors(place, runtime, handlers);
   let server: AppServer;
   try {
-    if (start.isAtDoor) await canBeAtDoor();
     server = await openServer({
       listen: { unix: start.socket },
       handler(exchange) {
@@ -118,14 +114,13 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   } catch (error) {
     say({
       type: 'failed',
-      why: start.isAtDoor
-        ? (error as Error).message
-        : `its socket cannot be opened: ${(error as Error).message}`,
+      why: `its socket cannot be opened: ${(error as Error).message}`,
       where: undefined,
     });
     port.close();
     return;
   }
+  const doors = new Doors(place, server.engine === 'uws' ? start.socket : undefined);
   const numbers = watch(start, () => requests);
   const seconds = setInterval(() => {
     lines = 0;
@@ -135,7 +130,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     if (message.type === 'gateway') {
       numbers.gateway = message.id;
       numbers.tell();
-      void doors.open(message.id, message.doors).then((why) => say({ type: 'doors', why }));
+      say({ type: 'doors', why: doors.open(message.id, message.doors) });
       return;
     }
     if (message.type === 'doors') {
@@ -148,7 +143,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     clearInterval(seconds);
     const { patienceMs } = message;
     setTimeout(() => runtime.goodbye(), patienceMs);
-    const closed = [server.close(patienceMs + LINGER_MS, true), doors.close(patienceMs + LINGER_MS, true)];
+    const closed = [server.close(patienceMs + LINGER_MS, true), doors.close(patienceMs + LINGER_MS)];
     void Promise.all(closed).then(() => process.exit(0));
   });
   await runtime.open(server);

@@ -332,8 +332,8 @@ export interface Listener {
    */
   backlog?: number;
   /**
-   * `edge`: requests are read by threads of the core. `app`: by the workers of `app`, for trusted networks; the workers answer
-   * what leads to it themselves, and what no route takes leads to it.
+   * `edge`: threads of the core serve it. `app`: the core serves it within the workers of `app`, which answer what leads to it
+   * themselves; what no route takes leads to it.
    * @default "edge"
    */
   door?: Door;

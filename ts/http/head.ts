@@ -53,13 +53,6 @@ export function headFault({ method, path, query, fields }: Head): Answer | undef
   return undefined;
 }
 
-/** The head as it was sent, with the empty line. */
-export function bytesOfHead({ method, path, query, fields }: Head): Uint8Array {
-  let text = `${method} ${query === undefined ? path : `${path}?${query}`} HTTP/1.1\r\n`;
-  for (let i = 0; i < fields.length; i += 2) text += `${fields[i]}: ${fields[i + 1]}\r\n`;
-  return Buffer.from(`${text}\r\n`, 'latin1');
-}
-
 /** The lines of a block, as fields: names and values in turn; the status is told apart. */
 export function fieldsOfBlock(block: Uint8Array): { status: number; fields: string[] } {
   const [first = '', ...lines] = Buffer.from(block).toString('latin1').split('\r\n');
@@ -146,6 +139,7 @@ export function sound(fields: Fields): Fields {
   let text = '200 OK';
   for (let i = 0; i < fields.length; i += 2) text += `\r\n${fields[i]}: ${fields[i + 1]}`;
   SOUND.set(fields, Buffer.from(text, 'latin1'));
+  SOUND_TEXT.set(fields, `HTTP/1.1 ${text}\r\n`);
   return fields;
 }
 
@@ -196,7 +190,18 @@ export function statusLine(status: number): string {
   return `${status} ${STATUS_CODES[status] ?? ''}`;
 }
 
+/** The head of an answer for the core: a status line and fields, without framing; and the length that they say. */
+export function blockOf(status: number, headers: Fields): { text: string; length: number | undefined } {
+  const text = status === 200 ? SOUND_TEXT.get(headers) : undefined;
+  if (text !== undefined) return { text, length: undefined };
+  const out = outOf('GET', status, headers, false);
+  let lines = `HTTP/1.1 ${statusLine(status)}\r\n`;
+  for (let i = 0; i < out.fields.length; i += 2) lines += `${out.fields[i]}: ${out.fields[i + 1]}\r\n`;
+  return { text: lines, length: out.length };
+}
+
 const SOUND = new Map<Fields, Uint8Array>();
+const SOUND_TEXT = new Map<Fields, string>();
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const TARGET = /^[!"$-~]*$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;

@@ -1,25 +1,7 @@
 /** node-exchange: one request of `node:http`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { addressBytes } from './address.js';
-import {
-  bytesOfHead,
-  fieldOf,
-  fieldsOfBlock,
-  type Head,
-  hasBody,
-  internal,
-  type Out,
-  outOf,
-  visitFields,
-} from './head.js';
-import {
-  type Answer,
-  type Block,
-  type Chunk,
-  type DoorExchange,
-  type Fields,
-  HIGH_WATER,
-} from './server-types.js';
+import { fieldOf, type Head, hasBody, internal, type Out, outOf, visitFields } from './head.js';
+import { type Answer, type Chunk, type Exchange, type Fields, HIGH_WATER } from './server-types.js';
 
 /** The server, as its requests see it. */
 export interface Owner {
@@ -28,14 +10,13 @@ export interface Owner {
   failed(error: unknown): void;
 }
 
-/** See {@link DoorExchange}. */
-export class NodeExchange implements DoorExchange {
+/** See {@link Exchange}. */
+export class NodeExchange implements Exchange {
   readonly method: string;
   readonly path: string;
   readonly query: string | undefined;
   readonly remoteAddress: string;
   aborted = false;
-  hasBody = false;
   readonly #owner: Owner;
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
@@ -66,15 +47,6 @@ export class NodeExchange implements DoorExchange {
     outgoing.on('drain', () => {
       if (!this.#isOver) this.guard(this.#onDrain);
     });
-  }
-
-  peerBytes(): Uint8Array {
-    return addressBytes(this.remoteAddress) ?? NOTHING;
-  }
-
-  headBytes(): Uint8Array {
-    const { method, path, query } = this;
-    return bytesOfHead({ method, path, query, fields: this.#fields });
   }
 
   header(name: string): string | undefined {
@@ -116,19 +88,6 @@ export class NodeExchange implements DoorExchange {
     this.#writeHead(out);
     this.#isOver = true;
     this.#outgoing.end(out.hasBody ? body : undefined);
-  }
-
-  respondBlock(block: Block, body: Uint8Array): void {
-    this.beginBlock(block);
-    this.end(body.slice());
-  }
-
-  beginBlock({ block, length, hasBody: has, close }: Block): void {
-    if (this.#isOver || this.#out !== undefined) return;
-    const out = { ...fieldsOfBlock(block), length, hasBody: has, close: close || this.#owner.isClosing };
-    out.close ||= !this.#incoming.complete && hasBody(this.#fields);
-    this.#out = out;
-    this.#writeHead(out);
   }
 
   begin(status: number, headers: Fields): void {

@@ -10,7 +10,7 @@ import { asksForSocket, type Head, handshakeFault, headFault, internal } from '.
 import { MAX_HEAD } from './load.js';
 import { NodeExchange, type Owner } from './node-exchange.js';
 import { Hub } from './node-socket.js';
-import type { AppServer, Chunk, Exchange, Inner, ServerOptions, SocketOptions } from './server-types.js';
+import type { AppServer, Chunk, ServerOptions, SocketOptions } from './server-types.js';
 
 /** Listens with `node:http`. */
 export async function openNode<C>(options: ServerOptions<C>): Promise<AppServer> {
@@ -62,13 +62,8 @@ class Server<C> implements AppServer, Owner {
 
   async listen(): Promise<void> {
     const { listen } = this.#options;
-    if ('host' in listen && listen.shared && !SHARES) {
-      throw Object.assign(new Error('node:http shares a port from Node 22.12 on'), { code: 'ENOTSUP' });
-    }
     const where =
-      'unix' in listen
-        ? { path: listen.unix }
-        : { host: listen.host, port: listen.port, exclusive: true, reusePort: listen.shared };
+      'unix' in listen ? { path: listen.unix } : { host: listen.host, port: listen.port, exclusive: true };
     await new Promise<void>((resolve, reject) => {
       this.#http.once('error', reject);
       this.#http.listen(where, () => {
@@ -116,11 +111,8 @@ class Server<C> implements AppServer, Owner {
     const head = headOf(incoming);
     const x = new NodeExchange(this, incoming, outgoing, head);
     const fault = headFault(head);
-    const { door } = this.#options;
     if (fault !== undefined) x.refuse(fault);
-    else if (door !== undefined) {
-      x.guard(() => door.arrive(x, ''));
-    } else x.guard(() => this.#options.handler(x));
+    else x.guard(() => this.#options.handler(x));
   }
 
   #upgrade(
@@ -141,28 +133,22 @@ class Server<C> implements AppServer, Owner {
       return;
     }
     const x = new NodeExchange(this, incoming, outgoing, head);
-    const decide = async (inner: Exchange & Partial<Inner>): Promise<void> => {
+    const decide = async (): Promise<void> => {
       const fault = handshakeFault(head);
-      const decision = fault === undefined ? await options.upgrade(inner) : { reply: fault };
-      if (inner.aborted || decision === 'answered') return;
+      const decision = fault === undefined ? await options.upgrade(x) : { reply: fault };
+      if (x.aborted || decision === 'answered') return;
       if ('reply' in decision || this.isClosing || this.#hasSaidGoodbye) {
         const { status, headers, body } = 'reply' in decision ? decision.reply : { status: 503, headers: [] };
-        inner.respond(status, headers, body);
+        x.respond(status, headers, body);
         return;
       }
-      inner.upgraded?.();
       outgoing.detachSocket(socket as TcpSocket);
       hub.accept(incoming, socket, rest, decision.accept, decision.protocol);
     };
-    const accept = (inner: Exchange): void => {
-      decide(inner).catch((error) => {
-        this.failed(error);
-        x.refuse(internal());
-      });
-    };
-    const { door } = this.#options;
-    if (door === undefined || handshakeFault(head) !== undefined) accept(x);
-    else x.guard(() => door.arrive(x, '', accept));
+    decide().catch((error) => {
+      this.failed(error);
+      x.refuse(internal());
+    });
   }
 }
 
@@ -173,9 +159,6 @@ function headOf({ method = '', rawHeaders, url = '' }: IncomingMessage): Head {
   return { method, path: url.slice(0, at), query: url.slice(at + 1), fields };
 }
 
-const [MAJOR = 0, MINOR = 0] = process.versions.node.split('.').map(Number);
-/** `reusePort` is there. */
-const SHARES = MAJOR > 23 || (MAJOR === 23 && MINOR >= 1) || (MAJOR === 22 && MINOR >= 12);
 const IDLE_MS = 10_000;
 const BODY_MS = 300_000;
 const CHECK_MS = 2_000;

@@ -59,48 +59,6 @@ export interface Exchange {
   forward?(upstream: string): void;
 }
 
-/** An answer's head as the core wrote it: status, reason and fields, a line each, without framing. */
-export interface Block {
-  block: Uint8Array;
-  /** Bytes of the body, if that is known; of one without a body, what it declares. */
-  length: number | undefined;
-  /** False for answers that never have a body. */
-  hasBody: boolean;
-  /** The connection ends with this answer. */
-  close: boolean;
-}
-
-/** An exchange whose request the core reads: it knows nothing of the head but the method. */
-export interface DoorExchange extends Exchange {
-  /** Whether a body follows; said by the door. */
-  hasBody: boolean;
-  /** The peer's address, 4 or 16 bytes; another number for what has none. */
-  peerBytes(): Uint8Array;
-  /** The head as it was sent, with the empty line; while it arrives only. */
-  headBytes(): Uint8Array;
-  /** Answers as a whole; the bytes are valid during the call only. */
-  respondBlock(block: Block, body: Uint8Array): void;
-  /** Begins an answer in parts. */
-  beginBlock(block: Block): void;
-}
-
-/** A request that arrived at a door, as the app sees it. */
-export interface Inner extends Exchange {
-  /** The connection is a WebSocket from now on. */
-  upgraded(): void;
-}
-
-/** Who reads the heads of requests, where the server does not. */
-export interface Door {
-  /**
-   * A request: method, target and fields as they came, with the empty line; empty for one that must be had as bytes.
-   * `answer` answers instead of the app's handler what leads to the app.
-   */
-  arrive(x: DoorExchange, head: string, answer?: (inner: Inner) => void): void;
-  /** A connection was made (1), or is gone (-1). */
-  counted?(change: number): void;
-}
-
 /** How a message went: to the system, to the queue, or nowhere because the queue was full or the peer is gone. */
 export type Sent = 'sent' | 'queued' | 'dropped';
 
@@ -150,18 +108,15 @@ export interface SocketOptions<C> {
 }
 
 /** Where a server listens. */
-export type Listen = { unix: string } | { host: string; port: number; shared: boolean };
+export type Listen = { unix: string } | { host: string; port: number };
 
 /** How a server is opened. */
 export interface ServerOptions<C = unknown> {
-  /** `shared`: other threads and processes may listen there too (SO_REUSEPORT). */
   listen: Listen;
   /** Answers a request; what it throws is answered with 500. */
   handler(x: Exchange): void;
   /** Heads are sound: nobody but the core's edge can write here. */
   trusted?: boolean;
-  /** Takes requests instead of `handler`. */
-  door?: Door;
   websocket?: SocketOptions<C>;
   /** Default: what {@link choose} finds. */
   engine?: Engine;

@@ -4,15 +4,8 @@
  * A body that comes before somebody asks for it is copied (what one read brought, 512 KiB at most) and the
  * connection is paused.
  */
-import { bytesOfHead, fieldOf, type Head, hasBody, internal, type Out, outOf, visitFields } from './head.js';
-import {
-  type Answer,
-  type Block,
-  bytesOf,
-  type Chunk,
-  type DoorExchange,
-  type Fields,
-} from './server-types.js';
+import { fieldOf, type Head, hasBody, internal, type Out, outOf, visitFields } from './head.js';
+import { type Answer, bytesOf, type Chunk, type Exchange, type Fields } from './server-types.js';
 import type { Lever } from './uws-lever.js';
 import { Parts, PIECE, writeFields, writeHead } from './uws-parts.js';
 import type { UwsRequest, UwsResponse } from './uws-types.js';
@@ -31,10 +24,9 @@ export interface Owner {
   failed(error: unknown): void;
 }
 
-/** See {@link DoorExchange}. */
-export class UwsExchange implements DoorExchange {
+/** See {@link Exchange}. */
+export class UwsExchange implements Exchange {
   aborted = false;
-  hasBody = false;
   readonly #owner: Owner;
   readonly #res: UwsResponse;
   /** The library's, as long as it runs the handler. */
@@ -72,13 +64,12 @@ export class UwsExchange implements DoorExchange {
   }
 
   /** The library's handler returns: what was not answered goes on without its request. */
-  settle(isAtDoor = false): void {
+  settle(): void {
     const req = this.#req;
     if (req === undefined) return;
     if (!this.#isOver) {
       this.#method ??= req.getCaseSensitiveMethod();
-      if (isAtDoor) this.#isRead = !this.hasBody;
-      else this.#isRead = !hasBody(this.#seen().fields);
+      this.#isRead = !hasBody(this.#seen().fields);
       if (!this.#isRead) this.#res.onData((chunk, last) => this.#data(new Uint8Array(chunk), last));
     }
     this.#req = undefined;
@@ -95,14 +86,6 @@ export class UwsExchange implements DoorExchange {
 
   get query(): string | undefined {
     return this.#seen().query;
-  }
-
-  peerBytes(): Uint8Array {
-    return this.#isOver ? NOTHING : new Uint8Array(this.#res.getRemoteAddress());
-  }
-
-  headBytes(): Uint8Array {
-    return bytesOfHead(this.#seen());
   }
 
   /** The head, copied. */
@@ -200,29 +183,9 @@ export class UwsExchange implements DoorExchange {
     else this.#res.cork(write);
   }
 
-  respondBlock(block: Block, body: Uint8Array): void {
-    if (this.#isOver || this.#hasBegun()) return;
-    if (block.hasBody && body.length <= PIECE) {
-      this.#endWith(this.#outOf(block), body);
-      return;
-    }
-    this.beginBlock(block);
-    this.end(body.slice());
-  }
-
-  beginBlock(block: Block): void {
-    if (this.#isOver || this.#hasBegun()) return;
-    // What is sent later is kept until then.
-    this.#begin(this.#outOf({ ...block, block: block.block.slice() }));
-  }
-
   begin(status: number, headers: Fields): void {
     if (this.#isOver || this.#hasBegun()) return;
     this.#begin(outOf(this.method, status, headers, this.#owner.isClosing));
-  }
-
-  #outOf({ block, length, hasBody, close }: Block): Out {
-    return { status: 0, fields: NO_FIELDS, block, length, hasBody, close: close || this.#owner.isClosing };
   }
 
   #begin(out: Out): void {
@@ -341,5 +304,4 @@ export function headOf(req: UwsRequest): Head {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII
 const ASCII = /^[\x00-\x7f]*$/;
 const UNREAD = 'the request was answered before its head was read: read it before the handler returns';
-const NO_FIELDS: Fields = [];
 const NOTHING = new Uint8Array(0);

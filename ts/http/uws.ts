@@ -13,9 +13,6 @@ import { asksForSocket, fieldOf, type Head, handshakeFault, headFault, internal 
 import {
   type AppServer,
   type Chunk,
-  type Door,
-  type Exchange,
-  type Inner,
   LINGER_MS,
   type ServerOptions,
   SOCKET_DEFAULTS,
@@ -69,13 +66,10 @@ class Server<C> implements AppServer, Owner {
     // biome-ignore lint/suspicious/useIterableCallbackReturn: it is no array
     this.#app.filter((res, change) => {
       this.connections += change;
-      options.door?.counted?.(change);
       if (change > 0 && this.connections > max) res.close();
     });
     if (options.websocket !== undefined) this.#serveSockets(options.websocket);
-    const { door } = options;
-    if (door === undefined) this.#app.any('/*', (res, req) => this.#take(res, req));
-    else this.#app.any('/*', (res, req) => this.#arrive(door, res, req));
+    this.#app.any('/*', (res, req) => this.#take(res, req));
   }
 
   async listen(): Promise<void> {
@@ -88,7 +82,7 @@ class Server<C> implements AppServer, Owner {
       this.address = listen.unix;
       await guardThread(listen.unix);
     } else {
-      this.#app.listen(listen.host, listen.port, listen.shared ? 0 : 1, keep);
+      this.#app.listen(listen.host, listen.port, 1, keep);
     }
     if (this.#token === undefined) {
       this.#end();
@@ -159,19 +153,6 @@ class Server<C> implements AppServer, Owner {
     this.lever.close();
   }
 
-  #arrive(door: Door, res: UwsResponse, req: UwsRequest): void {
-    const method = req.getCaseSensitiveMethod();
-    const head = textOf(req, method);
-    const x = new UwsExchange(this, res, req, method);
-    try {
-      door.arrive(x, head);
-    } catch (error) {
-      this.failed(error);
-      x.refuse(internal());
-    }
-    x.settle(true);
-  }
-
   #take(res: UwsResponse, req: UwsRequest): void {
     const x = new UwsExchange(this, res, req);
     const fault = this.#options.trusted === true ? undefined : headFault(headOf(req));
@@ -191,10 +172,8 @@ class Server<C> implements AppServer, Owner {
       compression: this.#compress ? this.#uws.SHARED_COMPRESSOR : this.#uws.DISABLED,
       upgrade: (res: UwsResponse, req: UwsRequest, context: unknown) => {
         const head = headOf(req);
-        const { door } = this.#options;
         const isSound = asksForSocket(head) && headFault(head) === undefined;
         if (isSound) this.#upgrade(options, res, req, head, context);
-        else if (door !== undefined) this.#arrive(door, res, req);
         else this.#take(res, req);
       },
       ...socketHandlers(options, {
@@ -212,21 +191,19 @@ class Server<C> implements AppServer, Owner {
 
   #upgrade(options: SocketOptions<C>, res: UwsResponse, req: UwsRequest, head: Head, context: unknown): void {
     const x = new UwsExchange(this, res, req);
-    const { door } = this.#options;
     const fault = handshakeFault(head);
-    const decide = async (inner: Exchange & Partial<Inner>): Promise<void> => {
-      const decision = await options.upgrade(inner);
+    const decide = async (): Promise<void> => {
+      const decision = await options.upgrade(x);
       if (decision === 'answered') return;
       if ('reply' in decision) {
-        inner.respond(decision.reply.status, decision.reply.headers, decision.reply.body);
+        x.respond(decision.reply.status, decision.reply.headers, decision.reply.body);
         return;
       }
       if (this.isClosing || this.#hasSaidGoodbye) {
-        inner.respond(503, []);
+        x.respond(503, []);
         return;
       }
-      if (inner.aborted) return;
-      inner.upgraded?.();
+      if (x.aborted) return;
       const { remoteAddress } = x;
       x.upgrade((raw) =>
         raw.upgrade(
@@ -238,32 +215,15 @@ class Server<C> implements AppServer, Owner {
         ),
       );
     };
-    const accept = (inner: Exchange): void => {
-      decide(inner).catch((error) => {
+    if (fault !== undefined) x.respond(fault.status, fault.headers, fault.body);
+    else {
+      decide().catch((error) => {
         this.failed(error);
         x.refuse(internal());
       });
-    };
-    if (fault !== undefined) x.respond(fault.status, fault.headers, fault.body);
-    else if (door !== undefined) door.arrive(x, textOf(req, head.method), accept);
-    else accept(x);
-    x.settle(door !== undefined);
+    }
+    x.settle();
   }
-}
-
-/** The head as text, with the empty line; values that are no ASCII are decoded from UTF-8. */
-function textOf(req: UwsRequest, method: string): string {
-  const query = req.getQuery();
-  text = `${method} ${query === undefined ? req.getUrl() : `${req.getUrl()}?${query}`} HTTP/1.1\r\n`;
-  req.forEach(addLine);
-  return `${text}\r\n`;
-}
-
-/** The head that is being read; nothing else runs meanwhile. */
-let text = '';
-
-function addLine(name: string, value: string): void {
-  text += `${name}: ${value}\r\n`;
 }
 
 /** The library does not say why it cannot listen; Node does. */

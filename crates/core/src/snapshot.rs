@@ -68,7 +68,6 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// Where each listener sends what no route takes, by its place.
     strays: Vec<Option<u32>>,
-    plain: bool,
     /// In the order of the config.
     pub upstreams: Vec<Upstream>,
     /// Where connections of each listener are counted, in the order of the config.
@@ -193,7 +192,6 @@ impl Snapshot {
             .access_log
             .as_ref()
             .map(|a| (a.to.clone(), Arc::new(a.format.clone())));
-        let plain = access_log.is_none() && routes.iter().all(|r| r.filters.is_empty());
         let listener_meters = config
             .listeners
             .iter()
@@ -210,7 +208,6 @@ impl Snapshot {
                 router,
                 routes,
                 strays,
-                plain,
                 upstreams,
                 listener_meters,
                 listener_tls,
@@ -222,9 +219,11 @@ impl Snapshot {
         }
     }
 
-    /// True if nobody looks at who sent a request that is answered here.
-    pub fn is_plain(&self) -> bool {
-        self.plain
+    /// The place among the upstreams of the app at whose door a listener is.
+    pub fn app_at(&self, listener: usize) -> Option<u32> {
+        let app = self.config.listeners.get(listener)?.app.as_ref()?;
+        let at = self.config.apps.iter().position(|a| a.name == *app)?;
+        Some((self.config.upstreams.len() + at) as u32)
     }
 
     /// The route of a request on this listener.

@@ -24,7 +24,7 @@ pub(crate) struct Place {
     pub name: String,
     wish: SocketAddr,
     pub at: SocketAddr,
-    door: Door,
+    pub door: Door,
 }
 
 /// Sockets for the listeners that are new or moved, one each for every shard. `had` lists those that

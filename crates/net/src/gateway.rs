@@ -313,6 +313,27 @@ impl Gateway {
         Ok(Reactor::new(shard, Arc::downgrade(self), mailbox))
     }
 
+    /// A socket that listens at an app's door, beside those of other threads.
+    ///
+    /// # Errors
+    /// [`StartError::Bind`]; [`StartError::Closing`] also when no such listener is in the config.
+    pub(crate) fn door(&self, listener: &str) -> Result<OwnedFd, StartError> {
+        let state = self.state();
+        let mut places = state.addresses.iter();
+        let place = places.find(|p| p.name == listener && p.door == Door::App);
+        let place = place
+            .filter(|_| !state.draining)
+            .ok_or(StartError::Closing)?;
+        let mut listeners = state.snapshot.config.listeners.iter();
+        let config = listeners.find(|l| l.name.as_str() == listener);
+        let backlog = config.map_or(0, |l| l.backlog.get() as i32);
+        poll::listen(place.at, backlog).map_err(|source| StartError::Bind {
+            listener: listener.to_owned(),
+            address: place.at,
+            source,
+        })
+    }
+
     /// A turned shard has ended.
     pub(crate) fn left(&self, mailbox: &Arc<Mailbox>) {
         let mut turned = lock(&self.turned);

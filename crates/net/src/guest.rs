@@ -1,24 +1,21 @@
 //! Guests: requests whose client has no socket here. Their owner, a door in another program's loop,
 //! hands over head and body by calls, and takes what is answered from the [`Outbox`]; all
-//! between is the path of every request. The owner may answer some by itself ([`Stage::Local`]).
+//! between is the path of every request.
 //!
 //! A guest is one request. Bounds: the owner is asked to push no more than [`HELD`] bytes ahead;
 //! a response waits while the owner is not writable or the outbox is full.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use wire::Framing;
 
 use crate::buf::Buf;
 use crate::conns::Client;
 use crate::http1::{Next, Stage, Txn};
+use crate::local::Local;
 use crate::outbox::{said, Event};
 use crate::poll::Moved;
 use crate::shard::Shard;
-
-mod local;
-
-pub(crate) use local::local_end;
 
 /// What a client without a socket has instead of one.
 #[derive(Default)]
@@ -35,28 +32,10 @@ pub(crate) struct Guest {
     chunked: bool,
     /// The owner was told to push no more for now.
     held: bool,
-    /// The owner was told to answer no more for now.
-    answer_held: bool,
-    /// The owner does not take a request's body just now.
-    deaf: bool,
     /// The owner knows that this is over.
     told: bool,
-    /// Its address is not known.
-    nameless: bool,
-    /// Which upstream the owner answers for.
-    local: Local,
-}
-
-/// Which upstreams the owner of a guest answers for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Local {
-    /// None: all are called.
-    #[default]
-    None,
-    /// This one, an index.
-    One(u32),
-    /// All.
-    All,
+    /// Which upstreams the owner answers for.
+    pub local: Local,
 }
 
 /// A request, as a guest's owner hands it over.
@@ -64,8 +43,8 @@ pub enum Local {
 pub struct Arrival<'a> {
     /// The place of the listener in the config.
     pub listener: u32,
-    /// Who sent it; none as long as it takes time to find out. If that must be known, nothing is begun.
-    pub peer: Option<SocketAddr>,
+    /// Who sent it.
+    pub peer: SocketAddr,
     /// Method, target and fields as they came, with the empty line.
     pub head: &'a [u8],
     /// What the owner answers itself.
@@ -82,9 +61,8 @@ impl Shard {
         let mut guest = self.spare_guests.pop().unwrap_or_default();
         guest.input.append(a.head);
         guest.local = a.local;
-        guest.nameless = a.peer.is_none();
         let i = self.conns.insert_guest(Client {
-            peer: a.peer.unwrap_or(NOBODY),
+            peer: a.peer,
             listener: slot as u16,
             requests: 0,
             proxied: None,
@@ -100,39 +78,9 @@ impl Shard {
         if let Some(g) = self.conns.guest(i) {
             g.chunked = framing == Framing::Chunked;
         }
-        if std::mem::take(&mut self.asks_peer) {
-            return Arrived::WhoseIsIt;
-        }
         Arrived::As {
             key,
             body: !framing.is_empty(),
-        }
-    }
-
-    /// True if `i`'s address is not known but must be: then nothing was begun, and it is forgotten.
-    pub(crate) fn must_know(&mut self, i: u32, t: &mut Txn) -> bool {
-        let nameless = self.conns.guest(i).is_some_and(|g| g.nameless);
-        if nameless {
-            self.asks_peer = true;
-            t.flags.begun = false;
-            if let Some(g) = self.conns.guest(i) {
-                g.told = true;
-            }
-        }
-        nameless
-    }
-
-    /// The owner says whose request it is.
-    pub(crate) fn name(&mut self, i: u32, peer: SocketAddr) {
-        let Some(g) = self.conns.guest(i).filter(|g| g.nameless) else {
-            return;
-        };
-        g.nameless = false;
-        if let Some(client) = self.conns.client(i) {
-            client.peer = peer;
-            if let Some(t) = client.txn.as_deref_mut() {
-                t.run.exchange.client = gateway_core::filter::Client::new(peer);
-            }
         }
     }
 
@@ -180,16 +128,6 @@ impl Shard {
     pub(crate) fn set_writable(&mut self, i: u32, writable: bool) {
         self.conns[i].writable = writable;
         if writable {
-            self.guarded(i, Self::drive);
-        }
-    }
-
-    /// Whether the owner's answer takes more of the request's body.
-    pub(crate) fn set_deaf(&mut self, i: u32, deaf: bool) {
-        if let Some(g) = self.conns.guest(i) {
-            g.deaf = deaf;
-        }
-        if !deaf {
             self.guarded(i, Self::drive);
         }
     }
@@ -259,14 +197,10 @@ impl Shard {
             event.head = self.outbox.put(&g.block);
             g.block.clear();
         }
-        let answered = std::mem::take(&mut g.answer_held);
         event.body = self.outbox.put(t.out.as_slice());
         t.out.clear();
         t.flags.unsent = false;
         self.outbox.events.push(event);
-        if answered {
-            self.outbox.say(key, said::ANSWER);
-        }
         self.stall_timer(i, t);
         Ok(true)
     }
@@ -351,29 +285,13 @@ pub enum Arrived {
         /// Bytes of a body are awaited.
         body: bool,
     },
-    /// It must be known whose it is: nothing was begun.
-    WhoseIsIt,
     /// Its listener is gone.
     NoListener,
 }
 
-/// How a request ended that its owner answered plainly.
-#[derive(Clone, Copy, Debug)]
-pub struct Answered {
-    /// The status; 0 if there was none.
-    pub status: u16,
-    /// Bytes of the response's body.
-    pub sent: u64,
-    /// Bytes of the request's body.
-    pub received: u64,
-    /// The client has all of it.
-    pub complete: bool,
-}
-
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// Places of guests; a thread has fewer.
 const INDEX_BITS: u32 = 21;
-/// Bytes that an owner may push, or answer, ahead.
+/// Bytes that an owner may push ahead.
 const HELD: usize = 64 << 10;
 /// Guests whose memory is kept.
 const SPARE: usize = 256;

@@ -10,7 +10,9 @@ use wire::{Head, Limits};
 
 use crate::conns::{Client, Role};
 use crate::http1::{Stage, Txn};
+use crate::local::Local;
 use crate::meter::Count as _;
+use crate::outbox::said;
 use crate::poll::{self, Accepted};
 use crate::shard::Shard;
 use crate::tls::ServerTls;
@@ -45,6 +47,12 @@ pub(crate) struct Listener {
     pub tls: Option<Arc<ServerTls>>,
     pub handshake: u64,
     pub http2: config::Http2,
+    /// The number of the door that the thread's owner opened here; 0 for the edge's.
+    pub door: u32,
+    /// Connections of it that were handed over and are counted nowhere else.
+    pub given: u32,
+    /// For which upstreams that owner answers.
+    pub answers: Local,
 }
 
 impl Shard {
@@ -110,6 +118,54 @@ impl Shard {
         }
     }
 
+    /// Listens for the thread's owner, who answers what leads to the listener's app. False if no listener has this name.
+    pub(crate) fn open_door(&mut self, name: &str, fd: OwnedFd, door: u32) -> bool {
+        let snapshot = self.snapshot.clone();
+        let listeners = &snapshot.config.listeners;
+        let Some(index) = listeners.iter().position(|l| l.name.as_str() == name) else {
+            return false;
+        };
+        self.leave_door(name);
+        let free = self.listeners.iter().position(|l| l.retired && l.open == 0);
+        let slot = free.unwrap_or(self.listeners.len());
+        let i = self.conns.insert(fd, Role::Listener { slot: slot as u16 });
+        if self
+            .poll
+            .add(self.conns.fd(i), self.conns.token(i))
+            .is_err()
+        {
+            self.conns.remove(i);
+            return false;
+        }
+        let mut listener = Listener::new(name.to_owned(), Some(i));
+        listener.meter = snapshot.listener_meters[index];
+        listener.door = door;
+        configure(&mut listener, &snapshot, index);
+        if slot == self.listeners.len() {
+            self.listeners.push(listener);
+        } else {
+            self.listeners[slot] = listener;
+        }
+        true
+    }
+
+    /// Listens no more at a door: its connections end with their request.
+    pub(crate) fn leave_door(&mut self, name: &str) {
+        let mine = |l: &Listener| l.door != 0 && !l.retired && l.name == name;
+        if let Some(l) = self.listeners.iter().position(mine) {
+            self.retire(l);
+            self.say_left(l);
+        }
+    }
+
+    /// Tells the owner when the last connection of a door that it left has ended.
+    fn say_left(&mut self, l: usize) {
+        let l = &self.listeners[l];
+        if l.retired && l.open == 0 && l.door != 0 {
+            self.outbox.say(l.door, said::LEFT);
+        }
+    }
+
     fn retire(&mut self, l: usize) {
         self.listeners[l].retired = true;
         let Some(i) = self.listeners[l].socket.take() else {
@@ -150,14 +206,15 @@ impl Shard {
     pub(crate) fn accept(&mut self, socket: u32, slot: u16) -> bool {
         let fd = self.conns.fd(socket);
         for _ in 0..ACCEPTS {
-            let l = &mut self.listeners[usize::from(slot)];
-            if l.open >= l.most {
+            let l = &self.listeners[usize::from(slot)];
+            if l.open >= l.most || self.is_full_of_given(slot) {
                 // They wait in the system's queue until one leaves.
                 self.wheel.set(socket, self.now + RETRY);
                 return false;
             }
             match poll::accept(fd) {
                 Accepted::Some(fd, peer) => {
+                    let l = &mut self.listeners[usize::from(slot)];
                     l.open += 1;
                     let meter = l.meter;
                     let proxied = l
@@ -201,7 +258,8 @@ impl Shard {
                 }
                 Accepted::None => return false,
                 Accepted::Exhausted => {
-                    self.counters.refused_connection(l.meter);
+                    let meter = self.listeners[usize::from(slot)].meter;
+                    self.counters.refused_connection(meter);
                     self.wheel.set(socket, self.now + RETRY);
                     return false;
                 }
@@ -220,6 +278,7 @@ impl Shard {
         if let (true, Some(socket)) = (below, l.socket) {
             self.wheel.set(socket, self.now);
         }
+        self.say_left(usize::from(slot));
     }
 
     /// Answers `/healthz` and `/readyz` where the listener says `health: true`.
@@ -260,6 +319,9 @@ impl Listener {
             tls: None,
             handshake: 0,
             http2: config::Http2::default(),
+            door: 0,
+            given: 0,
+            answers: Local::None,
         }
     }
 }
@@ -279,6 +341,10 @@ fn configure(l: &mut Listener, snapshot: &Snapshot, index: usize) {
     l.stall = c.timeouts.stall.nanos();
     l.tunnel = c.timeouts.tunnel.nanos();
     l.http2 = c.http2.clone();
+    l.answers = match snapshot.app_at(index).filter(|_| l.door != 0) {
+        Some(app) => Local::One(app),
+        None => Local::None,
+    };
     l.most = c.limits.connections.get() as u32;
     l.requests = c.limits.requests_per_connection.get() as u32;
     l.limits = Limits {

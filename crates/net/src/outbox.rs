@@ -1,6 +1,6 @@
-//! What guests' owner is told: events, and the bytes they speak of, in the order in which they came.
+//! What a shard's owner is told: events, and the bytes they speak of, in the order in which they came.
 //!
-//! Bound: a guest hands over more only while fewer than [`FULL`] bytes wait here.
+//! Bounds: a guest hands over more only while fewer than [`FULL`] bytes wait here, an exchange one part of a body a turn.
 
 /// What happened; several may be said of one event.
 pub mod said {
@@ -16,8 +16,8 @@ pub mod said {
     pub const BODILESS: u32 = 16;
     /// The owner answers this request.
     pub const LOCAL: u32 = 32;
-    /// It may answer without coming back: nothing is to be done to its response or to the rest of the request.
-    pub const PLAIN: u32 = 64;
+    /// It has a body, of which nothing is told before the owner asks for it.
+    pub const BODY: u32 = 64;
     /// A part of the request's body for the owner's answer.
     pub const REQUEST: u32 = 128;
     /// The last of them.
@@ -28,15 +28,19 @@ pub mod said {
     pub const ANSWER: u32 = 1024;
     /// The length of the body is known.
     pub const LENGTH: u32 = 2048;
-    /// Somebody else answers in the owner's stead.
-    pub const LATE: u32 = 4096;
+    /// Nobody waits for the owner's answer any more.
+    pub const GONE: u32 = 4096;
+    /// The last connection of a door that was left has ended.
+    pub const LEFT: u32 = 8192;
 }
 
 /// One event. `head` and `body` are ranges of [`Outbox::bytes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// Whose it is.
+    /// Whose it is: a guest's key, or the place of an exchange.
     pub key: u32,
+    /// The number of an exchange that the owner answers; 0 for what is said of a guest.
+    pub serial: u32,
     /// Bits of [`said`].
     pub said: u32,
     /// The response's block: status, reason, and fields.
@@ -47,7 +51,7 @@ pub struct Event {
     pub length: u64,
 }
 
-/// What the owner of guests has not taken yet.
+/// What the owner of a shard has not taken yet.
 #[derive(Default)]
 pub struct Outbox {
     /// In their order.
@@ -77,7 +81,7 @@ impl Outbox {
     /// Says more of the last event if it is `key`'s and can still be added to, else begins one.
     pub(crate) fn say(&mut self, key: u32, said: u32) {
         match self.events.last_mut() {
-            Some(last) if last.key == key => last.said |= said,
+            Some(last) if last.key == key && last.serial == 0 => last.said |= said,
             _ => self.events.push(Event {
                 key,
                 said,

@@ -322,7 +322,8 @@ pub(crate) fn connect(address: &SocketAddr) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// As for [`connect`]; also when the path is too long (107 bytes), or its queue is full.
-pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+/// Begins a connection to a Unix socket; a `named` one has a name that no other has.
+pub(crate) fn connect_unix(path: &Path, named: bool) -> io::Result<OwnedFd> {
     let bytes = path.as_os_str().as_bytes();
     // SAFETY: sockaddr_un is plain data, for which zero is valid.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
@@ -334,6 +335,9 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
         *to = *from as libc::c_char;
     }
     let fd = socket(libc::AF_UNIX, false)?;
+    if named {
+        crate::handover::give_name(fd.as_raw_fd());
+    }
     begin(
         fd,
         (&raw const address).cast(),

@@ -1,15 +1,18 @@
-//! A shard that another loop turns: its requests come as guests, and it has no listening sockets.
+//! A shard that another loop turns. Its owner opens doors, listeners whose app it is and whose requests it answers, and hands
+//! over guests, requests without a socket.
 //!
 //! Its owner watches [`Reactor::fd`] and calls [`Reactor::turn`] when that is readable, and when the time that
 //! [`Reactor::patience`] says has passed; after every call it takes what [`Reactor::outbox`] holds.
 
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use gateway_core::snapshot::Snapshot;
 
-use crate::gateway::Gateway;
-use crate::guest::{Answered, Arrival, Arrived};
+use crate::gateway::{Gateway, StartError};
+use crate::guest::{Arrival, Arrived};
+use crate::local::Exchange;
 use crate::mailbox::Mailbox;
 use crate::outbox::Outbox;
 use crate::shard::Shard;
@@ -70,16 +73,50 @@ impl Reactor {
         &mut self.shard.outbox
     }
 
-    /// The place of a listener, and of the upstream that its app is, in the config in force.
-    pub fn door(&self, listener: &str) -> Option<(u32, Option<u32>)> {
-        let config = &self.snapshot().config;
-        let at = config
-            .listeners
-            .iter()
-            .position(|l| l.name.as_str() == listener)?;
-        let app = config.listeners[at].app.as_ref();
-        let app = app.and_then(|a| config.apps.iter().position(|x| x.name == *a));
-        Some((at as u32, app.map(|a| (config.upstreams.len() + a) as u32)))
+    /// The place of a listener in the config in force.
+    pub fn listener(&self, name: &str) -> Option<u32> {
+        let mut listeners = self.snapshot().config.listeners.iter();
+        listeners
+            .position(|l| l.name.as_str() == name)
+            .map(|at| at as u32)
+    }
+
+    /// Listens at a listener with `door: app` under a number of the owner's, not 0. Of a listener that was open already
+    /// the old socket is left.
+    ///
+    /// # Errors
+    /// [`StartError`]: it cannot be bound, has left the config, or the gateway is closing.
+    pub fn open(&mut self, listener: &str, door: u32) -> Result<(), StartError> {
+        let gateway = self.gateway.upgrade().ok_or(StartError::Closing)?;
+        let fd = gateway.door(listener)?;
+        self.turn(); // a config may be in the mail that knows it
+        if self.shard.open_door(listener, fd, door) {
+            return Ok(());
+        }
+        Err(StartError::Closing)
+    }
+
+    /// A server that the owner's loop turns listens at `path`: WebSockets that come by a door are handed over to it.
+    pub fn stand_beside(&mut self, path: &Path) {
+        self.shard.stand_beside(path);
+    }
+
+    /// True if connections may be handed over to the server beside.
+    pub fn has_silent(&self) -> bool {
+        self.shard.has_silent()
+    }
+
+    /// Hands over what can be. `polled` are all descriptors that the owner's loop watches, `epoll` is the loop's own. Returns
+    /// those that name a client's connection from now on.
+    pub fn hand_over(&mut self, polled: &[RawFd], epoll: RawFd) -> Vec<RawFd> {
+        self.on(|shard| shard.hand_over(polled, epoll))
+    }
+
+    /// Leaves a door. [`said::LEFT`](crate::outbox::said::LEFT) of its number tells when its last connection has ended.
+    pub fn leave(&mut self, listener: &str) {
+        self.shard.read_clock();
+        self.shard.leave_door(listener);
+        self.shard.settle_soon();
     }
 
     /// A request.
@@ -88,11 +125,6 @@ impl Reactor {
         let arrived = self.shard.arrive(arrival);
         self.shard.settle_soon();
         arrived
-    }
-
-    /// Says whose request it is that came without an address.
-    pub fn name(&mut self, key: u32, peer: std::net::SocketAddr) {
-        self.at(key, (), |shard, i| shard.name(i, peer));
     }
 
     /// More of a request's body. Returns how many bytes wait; see [`said::PUSH`](crate::outbox::said::PUSH).
@@ -105,52 +137,48 @@ impl Reactor {
         self.at(key, (), |shard, i| shard.set_writable(i, writable));
     }
 
-    /// Whether the owner's answer takes no more of the request's body just now.
-    pub fn set_deaf(&mut self, key: u32, deaf: bool) {
-        self.at(key, (), |shard, i| shard.set_deaf(i, deaf));
-    }
-
     /// The client has gone away.
     pub fn abort(&mut self, key: u32) {
         self.at(key, (), Shard::forget);
     }
 
     /// The head of a request that the owner answers.
-    pub fn head(&mut self, key: u32, out: &mut Vec<u8>) {
-        self.at(key, (), |shard, i| shard.local_head(i, out));
+    pub fn head(&mut self, x: Exchange, out: &mut Vec<u8>) {
+        self.shard.local_head(x, out);
     }
 
-    /// The owner's answer begins: a whole head, with its framing. False if it is none, or too late.
-    pub fn respond(&mut self, key: u32, head: &[u8]) -> bool {
-        self.at(key, false, |shard, i| shard.respond(i, head))
+    /// The owner's answer begins: a whole head, with its framing; with `body` it is all of it. False if the head is none, or
+    /// too late.
+    pub fn respond(&mut self, x: Exchange, head: &[u8], body: Option<&[u8]>) -> bool {
+        self.on(|shard| shard.respond(x, head, body))
     }
 
     /// More of it, not framed. Returns how many bytes wait; see [`said::ANSWER`](crate::outbox::said::ANSWER).
-    pub fn answer(&mut self, key: u32, bytes: &[u8], last: bool) -> usize {
-        self.at(key, 0, |shard, i| shard.answer(i, bytes, last))
+    pub fn answer(&mut self, x: Exchange, bytes: &[u8], last: bool) -> usize {
+        self.on(|shard| shard.answer(x, bytes, last))
     }
 
-    /// The owner has begun to answer a plain request: its deadline is met.
-    pub fn begun(&mut self, key: u32) {
-        self.at(key, (), |shard, i| shard.wheel.clear(i));
+    /// Whether the owner's answer takes no more of the request's body just now. It begins deaf.
+    pub fn set_deaf(&mut self, x: Exchange, deaf: bool) {
+        self.on(|shard| shard.set_deaf(x, deaf));
     }
 
-    /// The owner has answered a plain request.
-    pub fn answered(&mut self, key: u32, how: Answered) {
-        self.at(key, (), |shard, i| shard.answered(i, how));
+    /// The owner breaks its answer off: the client sees that it is not whole.
+    pub fn break_off(&mut self, x: Exchange) {
+        self.on(|shard| shard.break_off(x));
     }
 
     /// The owner sends a request on to an upstream instead of answering it. None if there is no such upstream,
     /// false if it is too late.
-    pub fn send_on(&mut self, key: u32, upstream: &str) -> Option<bool> {
-        self.at(key, Some(false), |shard, i| {
-            let snapshot = shard.snapshot_of(i)?;
-            let to = snapshot
-                .upstreams
-                .iter()
-                .position(|u| &*u.name == upstream)?;
-            Some(shard.send_on(i, to as u32))
-        })
+    pub fn send_on(&mut self, x: Exchange, upstream: &str) -> Option<bool> {
+        self.on(|shard| shard.send_on(x, upstream))
+    }
+
+    fn on<T>(&mut self, then: impl FnOnce(&mut Shard) -> T) -> T {
+        self.shard.read_clock();
+        let result = then(&mut self.shard);
+        self.shard.settle_soon();
+        result
     }
 
     fn at<T>(&mut self, key: u32, gone: T, then: impl FnOnce(&mut Shard, u32) -> T) -> T {

@@ -18,6 +18,7 @@ use crate::acme::Acme;
 use crate::asks::Asks;
 use crate::conns::{Conns, Role, Up, NONE};
 use crate::guest::Guest;
+use crate::handover::Beside;
 use crate::http1::{Next, Txn};
 use crate::http2::Muxes;
 use crate::listener::{Binding, Listener};
@@ -80,15 +81,17 @@ pub(crate) struct Shard {
         reason = "a connection holds its transaction by the same box"
     )]
     free: Vec<Box<Txn>>,
-    /// What guests' owner has not taken.
+    /// What the owner has not taken.
     pub outbox: Outbox,
     #[allow(clippy::vec_box, reason = "a client holds its guest by the same box")]
     pub spare_guests: Vec<Box<Guest>>,
     queue: Vec<u64>,
     expired: Vec<u32>,
-    /// A guest's address must be known before it is begun.
-    pub asks_peer: bool,
-    /// It has guests only, which may come by any listener.
+    /// Counts the exchanges that its owner answers: each has its own number.
+    pub locals: u32,
+    /// The server that the owner has beside it.
+    pub beside: Beside,
+    /// Another loop turns it: guests may come by any listener, connections by the doors that its owner opens.
     pub doors: bool,
     /// Closing down: by when.
     drain_by: Option<u64>,
@@ -140,7 +143,8 @@ impl Shard {
             spare_guests: Vec::new(),
             queue: Vec::new(),
             expired: Vec::new(),
-            asks_peer: false,
+            locals: 0,
+            beside: Beside::default(),
             doors: false,
             drain_by: None,
             stop: false,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use kit::{Origin, PATIENCE};
 use net::outbox::said;
-use net::{Answered, Arrival, Arrived, Gateway, Local, Reactor};
+use net::{Arrival, Arrived, Exchange, Gateway, Local, Reactor};
 
 /// What was said of one request, put together.
 #[derive(Debug, Default)]
@@ -48,20 +48,28 @@ fn stand(filters: &str, answer: &'static [u8]) -> Stand {
 }
 
 impl Stand {
-    fn arrive(&mut self, head: &str, local: Local, known: bool) -> Arrived {
-        self.reactor.arrive(Arrival {
+    fn begin(&mut self, head: &str, local: Local) -> u32 {
+        let arrived = self.reactor.arrive(Arrival {
             listener: 0,
-            peer: known.then(|| "192.0.2.1:1".parse().expect("an address")),
+            peer: "192.0.2.1:1".parse().expect("an address"),
             head: head.as_bytes(),
             local,
-        })
-    }
-
-    fn begin(&mut self, head: &str, local: Local) -> u32 {
-        match self.arrive(head, local, true) {
+        });
+        match arrived {
             Arrived::As { key, .. } => key,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Begins a request that the owner answers, and returns under which names it does.
+    fn begin_local(&mut self, head: &str) -> (u32, Exchange) {
+        let key = self.begin(head, Local::One(0));
+        let place = key & 0x1f_ffff;
+        let outbox = self.reactor.outbox();
+        let mine = |e: &&net::outbox::Event| e.said & said::LOCAL != 0 && e.key == place;
+        let event = outbox.events.iter().find(mine);
+        let serial = event.expect("the owner is asked").serial;
+        (key, Exchange { place, serial })
     }
 
     /// Turns until one of these bits is said of a request.
@@ -70,7 +78,11 @@ impl Stand {
         let began = Instant::now();
         loop {
             let outbox = self.reactor.outbox();
-            for e in outbox.events.iter().filter(|e| e.key == key) {
+            let own = |e: &&net::outbox::Event| {
+                let (place, local) = (key & 0x1f_ffff, e.serial != 0);
+                e.key == if local { place } else { key }
+            };
+            for e in outbox.events.iter().filter(own) {
                 let text =
                     |(from, to): (u32, u32)| outbox.bytes[from as usize..to as usize].to_vec();
                 told.said |= e.said;
@@ -157,56 +169,40 @@ fn an_owner_that_takes_nothing_holds_the_upstream() {
 }
 
 #[test]
-fn the_owner_answers_plainly_where_no_filter_looks() {
+fn the_owner_answers_and_reads_the_head() {
     let mut s = stand("[]", b"echo");
-    // Nobody needs to know whose it is, as long as it stays here.
-    let Arrived::As { key, .. } = s.arrive(GET, Local::One(0), false) else {
-        panic!("nobody looks at the address");
-    };
-    assert_eq!(s.until(key, said::LOCAL).said, said::LOCAL | said::PLAIN);
-    s.reactor
-        .name(key, "192.0.2.9:1".parse().expect("an address"));
+    let (key, x) = s.begin_local(GET);
     let mut head = Vec::new();
-    s.reactor.head(key, &mut head);
+    s.reactor.head(x, &mut head);
     let head = String::from_utf8(head).expect("text");
     assert!(head.starts_with("GET /a HTTP/1.1\r\nHost: a\r\n"), "{head}");
-    assert!(head.contains("X-Forwarded-For: 192.0.2.9\r\n"), "{head}");
-    let how = Answered {
-        status: 200,
-        sent: 5,
-        received: 0,
-        complete: true,
-    };
-    s.reactor.answered(key, how);
-    assert!(s.reactor.outbox().events.is_empty());
-    s.reactor.answered(key, how); // a key that is gone is nobody's
+    assert!(head.contains("X-Forwarded-For: 192.0.2.1\r\n"), "{head}");
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+    assert!(s.reactor.respond(x, answer, Some(b"hello")));
+    let told = s.until(key, said::END | said::CUT);
+    assert_eq!((told.said & said::GONE, &told.body[..]), (0, &b"hello"[..]));
+    // A number that is gone is nobody's.
+    assert!(!s.reactor.respond(x, answer, Some(b"again")));
     assert!(s.gateway.metrics_json().contains("\"route\":\"all\""));
-    assert_eq!(
-        s.arrive(GET, Local::None, false),
-        Arrived::WhoseIsIt,
-        "an upstream is told whose it is"
-    );
 }
 
 #[test]
 fn an_answer_passes_filters_that_look_at_it() {
     let filters = r#"[{ "use": "headers", "response": { "set": { "x-f": "1" } } }, { "use": "body_limit", "max": "5B" }]"#;
     let mut s = stand(filters, b"echo");
-    assert_eq!(s.arrive(POST, Local::One(0), false), Arrived::WhoseIsIt);
-    let key = s.begin(POST, Local::One(0));
-    assert_eq!(s.until(key, said::LOCAL).said, said::LOCAL);
+    let (key, x) = s.begin_local(POST);
+    assert_eq!(s.until(key, said::LOCAL).said, said::LOCAL | said::BODY);
     s.reactor.push(key, b"12345", true);
+    s.reactor.set_deaf(x, false);
     assert_eq!(s.until(key, said::REQUEST_END).request, b"12345");
-    assert!(s.reactor.respond(
-        key,
-        b"HTTP/1.1 203 Other\r\nX-B: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
-    ));
+    let head = b"HTTP/1.1 203 Other\r\nX-B: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert!(s.reactor.respond(x, head, None));
     assert!(
-        !s.reactor.respond(key, b"HTTP/1.1 200 OK\r\n\r\n"),
+        !s.reactor.respond(x, b"HTTP/1.1 200 OK\r\n\r\n", None),
         "an answer begins once"
     );
-    s.reactor.answer(key, b"one", false);
-    s.reactor.answer(key, b"two", true);
+    s.reactor.answer(x, b"one", false);
+    s.reactor.answer(x, b"two", true);
     let told = s.until(key, said::END | said::CUT);
     assert_eq!(
         (told.block.as_str(), told.body.as_slice()),
@@ -214,13 +210,14 @@ fn an_answer_passes_filters_that_look_at_it() {
     );
     assert_eq!(told.said & said::CUT, 0);
 
-    let key = s.begin(POST, Local::One(0));
+    let (key, x) = s.begin_local(POST);
     s.until(key, said::LOCAL);
+    s.reactor.set_deaf(x, false);
     s.reactor.push(key, b"123456", true);
     let told = s.until(key, said::END | said::CUT);
     assert!(told.block.starts_with("413 "), "{told:?}");
     assert_ne!(
-        told.said & said::LATE,
+        told.said & said::GONE,
         0,
         "the owner hears that it need not answer"
     );
@@ -246,10 +243,10 @@ fn an_answer_that_breaks_its_word_is_no_answer() {
             said::CUT | said::END,
         ),
     ] {
-        let key = s.begin(GET, Local::One(0));
+        let (key, x) = s.begin_local(GET);
         s.until(key, said::LOCAL);
-        s.reactor.respond(key, head);
-        s.reactor.answer(key, body, true);
+        s.reactor.respond(x, head, None);
+        s.reactor.answer(x, body, true);
         let told = s.until(key, said::END | said::CUT);
         assert_ne!(told.said & want, 0, "{told:?}");
         assert!(
@@ -262,13 +259,13 @@ fn an_answer_that_breaks_its_word_is_no_answer() {
 #[test]
 fn an_owner_sends_on_what_it_was_to_answer() {
     let mut s = stand("[]", b"echo");
-    let key = s.begin(POST, Local::One(0));
+    let (key, x) = s.begin_local(POST);
     s.until(key, said::LOCAL);
-    assert_eq!(s.reactor.send_on(key, "nobody"), None);
-    assert_eq!(s.reactor.send_on(key, "origin"), Some(true));
+    assert_eq!(s.reactor.send_on(x, "nobody"), None);
+    assert_eq!(s.reactor.send_on(x, "origin"), Some(true));
     s.reactor.push(key, b"body", true);
     assert_eq!(s.until(key, said::END).body, b"body");
-    assert_eq!(s.reactor.send_on(key, "origin"), Some(false), "it is over");
+    assert_eq!(s.reactor.send_on(x, "origin"), None, "it is over");
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub struct Listener {
     pub name: Name,
     /// The address to listen on, `IP:PORT`; port 0 lets the system choose.
     pub bind: Bind,
-    /// `edge`: requests are read by threads of the core. `app`: by the workers of `app`, for trusted networks; the workers answer
-    /// what leads to it themselves, and what no route takes leads to it.
+    /// `edge`: threads of the core serve it. `app`: the core serves it within the workers of `app`, which answer what leads to it
+    /// themselves; what no route takes leads to it.
     #[serde(default)]
     pub door: Door,
     /// The app of `door: app`.

@@ -1,7 +1,6 @@
 //! Forwards of a request: begun, sent elsewhere, announced.
 
-use super::{Route, Run};
-use crate::body::Side;
+use super::Run;
 use crate::filter::AskId;
 use crate::forward::{self, Attempt};
 
@@ -16,14 +15,6 @@ impl Run {
         self.attempts.retain(|(i, _)| *i != id);
         forward::withdraw(&mut self.exchange);
         self.open_forward(id, to);
-    }
-
-    /// True if neither filters nor pipes and taps want anything of what is still to come.
-    pub fn is_plain(&self) -> bool {
-        let bodies = &self.acts.bodies;
-        let wanted = bodies.wants(Side::Request) || bodies.wants(Side::Response);
-        let heard = |r: &Route| !r.response.is_empty() || !r.trailers.is_empty();
-        !wanted && bodies.request_limit().is_none() && !self.route().is_some_and(heard)
     }
 
     /// Step 7 begins: writes into the request's head for whom it is forwarded.

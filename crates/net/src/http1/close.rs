@@ -57,6 +57,7 @@ impl Shard {
 
     /// Step 11, once a request.
     pub(crate) fn done(&mut self, i: u32, t: &mut Txn, complete: bool) {
+        self.local_over(i, t);
         if !t.flags.begun {
             return;
         }
@@ -215,11 +216,7 @@ impl Shard {
             }
             Stage::Awaiting if !t.flags.responding && !t.request.done => self.body_late(i, t),
             Stage::Connecting | Stage::Awaiting => Next::Wait,
-            Stage::Local => {
-                let key = self.key(i);
-                self.outbox.say(key, crate::outbox::said::LATE);
-                self.forward_failed(i, t, gateway_core::forward::Failure::ResponseTimeout)
-            }
+            Stage::Local => self.local_late(i, t),
             Stage::Responding => Next::Reset,
             Stage::Handshake => {
                 self.count_handshake_failure("timeout");
@@ -229,7 +226,7 @@ impl Shard {
         }
     }
 
-    fn body_late(&mut self, i: u32, t: &mut Txn) -> Next {
+    pub(crate) fn body_late(&mut self, i: u32, t: &mut Txn) -> Next {
         self.drop_upstream(t);
         t.flags.close = true;
         self.reply(

@@ -34,7 +34,7 @@ impl Shard {
                 }
                 Step::Forward(id) => {
                     t.forward = id;
-                    if self.conns[i].guest {
+                    if self.may_be_local(i, t) {
                         if let Some(next) = self.begin_local(i, t, id) {
                             return next;
                         }
@@ -173,7 +173,7 @@ impl Shard {
     }
 
     /// A client may wait to be told that its body is wanted; then nobody else need tell it.
-    fn invite_body(&mut self, i: u32, t: &mut Txn) {
+    pub(crate) fn invite_body(&mut self, i: u32, t: &mut Txn) {
         // A guest's owner has no word for it.
         if self.conns[i].guest {
             return;
@@ -255,8 +255,6 @@ impl Shard {
             {
                 return Next::Close;
             }
-            // A guest's owner has still to hear of the end.
-            t.request.done &= !(self.conns[i].guest && c.bytes.is_empty());
             Answer::Body(&c.bytes)
         } else {
             t.collect = Some(c);

@@ -117,7 +117,9 @@ impl Shard {
     fn exchange(&mut self, i: u32, t: &mut Txn) -> Next {
         // The last of it may still wait for room.
         let out = t.request.done && t.up_out.is_empty();
-        let up = if out || t.flags.up_deaf {
+        let up = if t.serial != 0 {
+            self.local(i, t)
+        } else if out || t.flags.up_deaf {
             Next::Wait
         } else {
             self.send_request(i, t)
@@ -160,7 +162,7 @@ impl Shard {
     }
 
     /// Sends what waits for the client. True if all went out.
-    pub(super) fn flush(&mut self, i: u32, t: &mut Txn) -> Result<bool, Next> {
+    pub(crate) fn flush(&mut self, i: u32, t: &mut Txn) -> Result<bool, Next> {
         if self.conns[i].guest {
             return self.flush_guest(i, t);
         }

@@ -165,6 +165,7 @@ impl Shard {
             || (listener.requests > 0 && requests >= listener.requests);
         let limits = listener.limits;
         let (index, health) = (listener.index, listener.health);
+        let answers = listener.answers;
         let to_be_secure = listener.tls.is_some();
         t.request.begin(info.framing, &limits);
         t.run.exchange.framing = info.framing;
@@ -190,10 +191,8 @@ impl Shard {
             t.flags.close = true;
             return self.reply(i, t, &misdirected());
         }
+        t.answers = self.conns.guest(i).map_or(answers, |g| g.local);
         let snapshot = self.snapshot.clone();
-        if self.conns[i].guest && !snapshot.is_plain() && self.must_know(i, t) {
-            return Next::Close;
-        }
         let step = t.run.begin(&mut env!(self), &snapshot, index, client);
         self.apply(i, t, step)
     }

@@ -198,7 +198,8 @@ impl Shard {
         t.flags.until_close = framing == Framing::UntilClose;
         // A client that waits for a 100 may still send its body or not: what follows could be either.
         let unsure = t.info.expect_continue && !t.flags.continued && !t.request.reader.is_done();
-        t.flags.close |= t.flags.until_close || unsure || self.draining();
+        let leaving = self.draining() || self.listener_of(i).retired;
+        t.flags.close |= t.flags.until_close || unsure || leaving;
         let guest = self.conns[i].guest;
         t.response.writer = match writer {
             Writer::Chunked if guest => Writer::Plain,

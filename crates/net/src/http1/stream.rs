@@ -12,7 +12,7 @@ use super::txn::Txn;
 use super::upstream::settings;
 use crate::conns::NONE;
 use crate::faults;
-use crate::guest::local_end;
+use crate::local::local_end;
 use crate::meter::Count as _;
 use crate::meter::Upstream as Count;
 use crate::poll::Moved;
@@ -192,7 +192,12 @@ impl Shard {
                 match local_end(t) {
                     Some(true) => continue,
                     Some(false) => return self.response_cut(i, t, Failure::BadResponse),
-                    None => return Next::Wait,
+                    None => {
+                        // The app may be quiet for as long as it likes.
+                        self.wheel.clear(i);
+                        self.local_drained(i, t);
+                        return Next::Wait;
+                    }
                 }
             }
             let n = match self.receive_up(t.up) {
@@ -290,6 +295,9 @@ impl Shard {
         }
         if t.up != NONE {
             self.keep_upstream(t);
+        } else {
+            // An answer without a body needs no end.
+            t.flags.local_ended = true;
         }
         self.finish(i, t, true)
     }

@@ -111,6 +111,7 @@ impl Shard {
         if later {
             Next::Later
         } else {
+            self.settle_tunnel(i, t);
             Next::Wait
         }
     }
@@ -120,7 +121,7 @@ impl Shard {
         self.wheel.set(i, self.now + idle);
     }
 
-    fn tunnel_over(&mut self, i: u32, t: &mut Txn, whole: bool) -> Next {
+    pub(crate) fn tunnel_over(&mut self, i: u32, t: &mut Txn, whole: bool) -> Next {
         self.drop_upstream(t);
         self.done(i, t, whole);
         Next::Close

@@ -8,6 +8,7 @@ use super::body::Stream;
 use crate::asks::Ticket;
 use crate::buf::Buf;
 use crate::conns::NONE;
+use crate::local::Local;
 
 /// A request, from its first byte to the last byte of its response. Taken from its thread's store
 /// when bytes arrive, and given back when the connection is idle again.
@@ -56,6 +57,12 @@ pub(crate) struct Txn {
     pub flags: Flags,
     /// Bytes to throw away at most before the connection is closed.
     pub drain_left: u32,
+    /// For which upstreams the thread's owner answers.
+    pub answers: Local,
+    /// The number under which the owner knows it; 0 for what it does not answer.
+    pub serial: u32,
+    /// By when the owner's answer must begin.
+    pub answer_by: u64,
 }
 
 /// Yes or no of a request.
@@ -91,12 +98,14 @@ pub(crate) struct Flags {
     pub client_ended: bool,
     /// The upstream has finished sending into the tunnel.
     pub up_ended: bool,
-    /// The response is the answer of a guest's owner.
-    pub local: bool,
-    /// All of it has been handed over.
+    /// The owner has handed over all of its answer.
     pub local_ended: bool,
     /// The owner has all of the request.
     pub local_read: bool,
+    /// The owner takes no more of the request just now.
+    pub local_deaf: bool,
+    /// The owner was told to answer no more for now.
+    pub local_held: bool,
 }
 
 /// Where a request stands.
@@ -115,7 +124,7 @@ pub(crate) enum Stage {
     Connecting,
     /// The upstream has, or is being given, the request.
     Awaiting,
-    /// The owner of a guest answers.
+    /// The owner of the thread answers.
     Local,
     /// The response is on its way to the client.
     Responding,
@@ -176,6 +185,9 @@ impl Txn {
         self.collected = Vec::new();
         self.flags = Flags::default();
         self.drain_left = 0;
+        self.answers = Local::None;
+        self.serial = 0;
+        self.answer_by = 0;
         self.started = 0;
     }
 

@@ -36,6 +36,8 @@ impl Shard {
                 Choice::Endpoint(e) => e,
                 Choice::Fail(failure) => return Err(failure),
             };
+            let beside = self.endpoint_beside(t);
+            let e = beside.unwrap_or(e);
             let Some((live, settings)) = chosen(t, e) else {
                 return Err(Failure::NoEndpoint);
             };
@@ -79,7 +81,7 @@ impl Shard {
         }
         let fd = match &live.address {
             Address::Ip(a) => poll::connect(a)?,
-            Address::Unix(path) => poll::connect_unix(path)?,
+            Address::Unix(path) => poll::connect_unix(path, self.endpoint_beside(t).is_some())?,
         };
         self.count_upstream(t, Count::Connected);
         let bound = if settings.introduces {

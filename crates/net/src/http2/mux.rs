@@ -190,7 +190,7 @@ impl Shard {
         }
         let fd = match &live.address {
             Address::Ip(a) => poll::connect(a)?,
-            Address::Unix(path) => poll::connect_unix(path)?,
+            Address::Unix(path) => poll::connect_unix(path, false)?,
         };
         let m = self.conns.insert(fd, Role::Mux(Some(Box::new(mux))));
         self.conns[m].writable = false;

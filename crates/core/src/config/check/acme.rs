@@ -6,7 +6,6 @@ use super::tls::is_dns;
 use super::{child, most, quote, Config, Fault, Item, Listener};
 use crate::config::acme::{Acme, Challenge, MAX_DOMAINS};
 use crate::config::tls::ListenerTls;
-use crate::config::Door;
 
 /// Adds to `faults` what is wrong with `acme` of all listeners. Without a `config`, which has other faults, nothing is
 /// said of what its parts lack.
@@ -109,7 +108,7 @@ fn whole(
             "add state_dir: with a directory of the gateway's own",
         ));
     }
-    let plain = |l: &Listener| l.tls.is_none() && l.door == Door::Edge;
+    let plain = |l: &Listener| l.tls.is_none();
     if acme.challenge == Challenge::Http01
         && !listeners.iter().filter_map(|l| l.value.as_ref()).any(plain)
     {
