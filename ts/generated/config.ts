@@ -230,6 +230,22 @@ export type Filter = BodyLimitFilter | ClientIpFilter | HeadersFilter | PluginFi
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
 
+/** Bounds of handshakes under way, each for one listener in one thread. A client is an address, of IPv6 a /64. */
+export interface Handshakes {
+  /**
+   * Of all clients together.
+   * @default 4096
+   */
+  concurrent?: number;
+  /**
+   * Of one client.
+   * @default 256
+   */
+  concurrent_per_client?: number;
+  /** How many one client may begin in a time, such as `200/s`; from idle as many at once as that is in a second. Default: any number. */
+  rate_per_client?: Rate;
+}
+
 /** What `maglev` hashes: `client_ip`, `path`, `header:NAME` or `cookie:NAME`. */
 export type HashKey = string;
 
@@ -641,6 +657,8 @@ export interface TlsServer {
    * @default "10s"
    */
   handshake_timeout?: Duration;
+  /** How many handshakes may be under way, and how many one client may begin; one more is closed before it costs anything. */
+  handshakes?: Handshakes;
   /**
    * The oldest version that is spoken.
    * @default "1.2"

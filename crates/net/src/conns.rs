@@ -60,6 +60,10 @@ pub(crate) struct Client {
     pub peer: SocketAddr,
     pub listener: u16,
     pub requests: u32,
+    /// Its handshake is under way, and counted.
+    pub shaking: bool,
+    /// Its handshake waits for its turn.
+    pub waits: bool,
     /// What its PROXY header said, if one came first and was believed.
     pub proxied: Option<Rc<Proxied>>,
     /// The address it connected to, once somebody asked for it.
@@ -77,6 +81,8 @@ impl Client {
             peer: self.peer,
             listener: self.listener,
             requests: 0,
+            shaking: false,
+            waits: false,
             proxied: self.proxied.clone(),
             local: self.local.clone(),
             txn: None,

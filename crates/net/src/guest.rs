@@ -65,6 +65,8 @@ impl Shard {
             peer: a.peer,
             listener: slot as u16,
             requests: 0,
+            shaking: false,
+            waits: false,
             proxied: None,
             local: None,
             txn: None,

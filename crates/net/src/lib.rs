@@ -22,6 +22,7 @@ mod faults;
 mod gateway;
 mod guest;
 mod handover;
+mod handshakes;
 mod http1;
 mod http2;
 mod listener;

@@ -9,6 +9,7 @@ use gateway_core::snapshot::Snapshot;
 use wire::{Head, Limits};
 
 use crate::conns::{Client, Role};
+use crate::handshakes::Handshakes;
 use crate::http1::{Stage, Txn};
 use crate::local::Local;
 use crate::meter::Count as _;
@@ -46,6 +47,7 @@ pub(crate) struct Listener {
     /// What its connections are secured with.
     pub tls: Option<Arc<ServerTls>>,
     pub handshake: u64,
+    pub handshakes: Handshakes,
     pub http2: config::Http2,
     /// The number of the door that the thread's owner opened here; 0 for the edge's.
     pub door: u32,
@@ -226,6 +228,8 @@ impl Shard {
                         peer,
                         listener: slot,
                         requests: 0,
+                        shaking: false,
+                        waits: false,
                         proxied: None,
                         local: None,
                         txn: None,
@@ -249,6 +253,10 @@ impl Shard {
                             client.txn = Some(t);
                         }
                     } else if self.listeners[usize::from(slot)].handshake > 0 {
+                        if !self.may_shake(i) {
+                            self.close_client(i, None);
+                            continue;
+                        }
                         let mut t: Box<Txn> = self.fresh_txn();
                         self.begin_handshake(i, &mut t);
                         if let Some(client) = self.conns.client(i) {
@@ -318,6 +326,7 @@ impl Listener {
             tunnel: 0,
             tls: None,
             handshake: 0,
+            handshakes: Handshakes::default(),
             http2: config::Http2::default(),
             door: 0,
             given: 0,
@@ -333,6 +342,10 @@ fn configure(l: &mut Listener, snapshot: &Snapshot, index: usize) {
     l.tls = made.and_then(|s| s.with.clone().downcast().ok());
     let tls = c.tls.as_ref();
     l.handshake = tls.map_or(0, |t| t.server().handshake_timeout.nanos());
+    if let Some(tls) = tls {
+        l.handshakes
+            .configure(&tls.server().handshakes, poll::random());
+    }
     l.index = index as u32;
     l.health = c.health;
     l.trust = c.proxy_protocol.as_ref().map(|p| p.trust.clone().into());

@@ -19,6 +19,7 @@ use crate::asks::Asks;
 use crate::conns::{Conns, Role, Up, NONE};
 use crate::guest::Guest;
 use crate::handover::Beside;
+use crate::handshakes::Shakes;
 use crate::http1::{Next, Txn};
 use crate::http2::Muxes;
 use crate::listener::{Binding, Listener};
@@ -91,6 +92,8 @@ pub(crate) struct Shard {
     pub locals: u32,
     /// The server that the owner has beside it.
     pub beside: Beside,
+    /// TLS handshakes of clients: whose turn it is.
+    pub shakes: Shakes,
     /// Another loop turns it: guests may come by any listener, connections by the doors that its owner opens.
     pub doors: bool,
     /// Closing down: by when.
@@ -145,6 +148,7 @@ impl Shard {
             expired: Vec::new(),
             locals: 0,
             beside: Beside::default(),
+            shakes: Shakes::default(),
             doors: false,
             drain_by: None,
             stop: false,
@@ -186,7 +190,7 @@ impl Shard {
 
     /// How long the thread may sleep, milliseconds; -1: until something happens.
     pub fn patience(&self) -> i32 {
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && self.shakes.waiting.is_empty() {
             self.sleep()
         } else {
             0
@@ -227,6 +231,7 @@ impl Shard {
                 self.guarded(i, Self::resume);
             }
         }
+        self.shake_on();
         let mut expired = std::mem::take(&mut self.expired);
         self.wheel.expire(self.now, &mut expired);
         for i in expired.drain(..) {
@@ -244,13 +249,9 @@ impl Shard {
     }
 
     fn sleep(&self) -> i32 {
-        let timers = self.wheel.sleep(self.now);
-        let other = if self.drain_by.is_some() {
-            20
-        } else {
-            self.lines.sleep(self.now)
-        };
-        match (timers, other) {
+        let lines = self.lines.sleep(self.now);
+        let other = self.drain_by.map_or(lines, |_| 20);
+        match (self.wheel.sleep(self.now), other) {
             (-1, t) | (t, -1) => t,
             (a, b) => a.min(b),
         }

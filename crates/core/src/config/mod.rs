@@ -36,7 +36,7 @@ use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use self::text::{File, Whole};
+use self::text::File;
 
 pub use self::access_log::{AccessLog, Format, Sink};
 pub use self::acme::{Acme, Challenge};
@@ -49,8 +49,10 @@ pub use self::object::object;
 pub use self::parse::{parse, MAX_TEXT};
 pub use self::proxy_protocol::{ProxyValue, ProxyVersion, SentValue, UpstreamProxy};
 pub use self::route::{EscapedSlash, RawFilter, Route, Share, To};
-pub use self::text::{Bind, Name};
-pub use self::tls::{ClientAuth, ClientAuthMode, ListenerTls, TlsServer, TlsVersion, UpstreamTls};
+pub use self::text::{Bind, Name, Whole};
+pub use self::tls::{
+    ClientAuth, ClientAuthMode, Handshakes, ListenerTls, TlsServer, TlsVersion, UpstreamTls,
+};
 pub use self::units::{Duration, Rate, Size};
 pub use self::upstream::{
     Address, Balance, Endpoint, HashKey, Keepalive, Upstream, UpstreamTimeouts,

@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::acme::Acme;
 use super::fault::{quote, Why};
-use super::text::{text, File};
-use super::units::Duration;
+use super::text::{text, File, Whole};
+use super::units::{Duration, Rate};
 use super::upstream::Address;
 
 /// TLS of a listener.
@@ -54,6 +54,31 @@ pub struct TlsServer {
     pub tickets: bool,
     /// From accepting a connection to the end of its handshake; then it is closed.
     pub handshake_timeout: Duration,
+    /// How many handshakes may be under way, and how many one client may begin; one more is closed before it costs anything.
+    pub handshakes: Handshakes,
+}
+
+/// Bounds of handshakes under way, each for one listener in one thread. A client is an address, of IPv6 a /64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Handshakes {
+    /// Of all clients together.
+    pub concurrent: Whole<1, 1_000_000>,
+    /// Of one client.
+    pub concurrent_per_client: Whole<1, 1_000_000>,
+    /// How many one client may begin in a time, such as `200/s`; from idle as many at once as that is in a second. Default: any number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_client: Option<Rate>,
+}
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self {
+            concurrent: Whole::of(4096),
+            concurrent_per_client: Whole::of(256),
+            rate_per_client: None,
+        }
+    }
 }
 
 impl Default for TlsServer {
@@ -65,6 +90,7 @@ impl Default for TlsServer {
             min_version: TlsVersion::default(),
             tickets: true,
             handshake_timeout: Duration::secs(10),
+            handshakes: Handshakes::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::shard::{env, Shard};
 use crate::tls::{ClientTls, Shake, Tls, Unshaken};
 
 impl Shard {
-    /// The connection is accepted, and its PROXY header read if there must be one: TLS comes next.
+    /// The connection is accepted ([`Shard::may_shake`] allows it), and its PROXY header read if there must be one: TLS comes next.
     /// What lies in `t.input` is its beginning.
     pub(crate) fn begin_handshake(&mut self, i: u32, t: &mut Txn) {
         let listener = self.listener_of(i);
@@ -36,7 +36,14 @@ impl Shard {
             // There was nothing to secure it with: it is not served in the clear.
             return Next::Close;
         }
-        match self.conns.handshake(i) {
+        let shake = match self.shake(i) {
+            Ok(shake) => shake,
+            Err(next) => return next,
+        };
+        if !matches!(shake, Shake::Wait) {
+            self.shaken(i);
+        }
+        match shake {
             Shake::Wait => {
                 let listener = self.listener_of(i);
                 let leaving = listener.retired || self.draining();

@@ -239,6 +239,9 @@ impl Shard {
                 }
                 t.input.consume(len);
                 if self.listener_of(i).handshake > 0 {
+                    if !self.may_shake(i) {
+                        return Next::Close;
+                    }
                     self.begin_handshake(i, t);
                     return Next::Again;
                 }
