@@ -330,6 +330,25 @@ fn a_client_that_asks_on_and_does_not_read_is_closed() {
 }
 
 #[test]
+fn what_a_client_does_not_take_is_not_left_to_the_system() {
+    let body = "x".repeat(16 << 10);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 16384\r\n\r\n{body}");
+    let origin = Origin::serve(move |_| answer.clone().into());
+    let edge = edge(&origin, r#", "timeouts": { "stall": "200ms" }"#);
+    let mut client = Client::connect(edge.at());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(800));
+    kit::wait_until("the connection is closed", || {
+        kit::metric(&edge.gateway, "ironsluice_connections_active") == 0
+    });
+    let rest = client.rest();
+    assert!(
+        rest.is_err(),
+        "a reset, and not an end: {:?}",
+        rest.map(|r| r.len())
+    );
+}
+
+#[test]
 fn a_client_that_reads_slowly_is_not_the_upstreams_fault() {
     let length = 16 << 20;
     let origin = Origin::start(move |mut peer| {

@@ -222,6 +222,8 @@ impl Shard {
                 self.count_handshake_failure("timeout");
                 Next::Close
             }
+            // A close would leave what the client does not take to the system, for minutes.
+            Stage::Head | Stage::Tunnel if !t.out.is_empty() => Next::Reset,
             _ => Next::Close,
         }
     }
@@ -281,6 +283,7 @@ impl Shard {
             self.remove(i);
             return;
         }
+        self.shaken(i);
         let slot = self.conns.client(i).map(|c| c.listener);
         self.leave_bound(i);
         // A stream's connection is not counted: the one that carries it is.
