@@ -29,6 +29,15 @@ pub const HOST: &str = "bench.test";
 pub fn secure(certificate: &Path) -> io::Result<Arc<ClientConfig>> {
     let only = CertificateDer::from_pem_file(certificate)
         .map_err(|error| io::Error::other(format!("{}: {error}", certificate.display())))?;
+    offer(only)
+}
+
+/// The same offer by a client that takes no certificate: for handshakes that nobody means to complete.
+pub fn trusting_nobody() -> io::Result<Arc<ClientConfig>> {
+    offer(CertificateDer::from(Vec::new()))
+}
+
+fn offer(only: CertificateDer<'static>) -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(CryptoProvider {
         cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256],
         kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],

@@ -165,6 +165,11 @@ pub fn connect(to: SocketAddrV4, from: Option<Ipv4Addr>) -> io::Result<TcpStream
     }
 }
 
+/// The system keeps as little as it can of what comes for a connection that nobody reads.
+pub fn receive_little(stream: &TcpStream) -> io::Result<()> {
+    set(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 1)
+}
+
 /// Raises the limit of open descriptors to what the hard limit allows, and returns it.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit {
@@ -186,10 +191,13 @@ fn socket() -> io::Result<OwnedFd> {
 }
 
 fn option(fd: &OwnedFd, level: i32, name: i32) -> io::Result<()> {
-    let on: i32 = 1;
+    set(fd.as_raw_fd(), level, name, 1)
+}
+
+fn set(fd: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     let len = mem::size_of::<i32>() as libc::socklen_t;
-    // SAFETY: `on` is `len` bytes and lives over the call.
-    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const on).cast(), len) })?;
+    // SAFETY: `value` is `len` bytes and lives over the call.
+    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), len) })?;
     Ok(())
 }
 
