@@ -132,6 +132,34 @@ test('each example has a page, a line in the list and a test, and there is no ot
   }
 });
 
+test('each attack names a test, and each test that is named is there', () => {
+  const page = text('docs/attacks.md');
+  const rows = page.split('\n').filter((line) => /^\| (?!attack|-)/.test(line));
+  assert.ok(rows.length > 25);
+  const named = rows.map((row) => [...row.matchAll(/`([\w/.-]+\.(?:rs|ts)): ([^`]+)`/g)]);
+  assert.deepEqual(
+    rows.filter((_, at) => named[at]?.length === 0),
+    [],
+    'attacks without a test',
+  );
+  const isThere = (path: string, name: string): boolean => {
+    if (!existsSync(ROOT + path)) return false;
+    const source = text(path);
+    if (path.endsWith('.rs')) return new RegExp(`#\\[test\\]\\s+fn ${name}\\(`).test(source);
+    return [`test('${name}'`, `{ kind: '${name}'`].some((begin) => source.includes(begin));
+  };
+  assert.deepEqual(
+    named.flat().flatMap(([, path = '', name = '']) => (isThere(path, name) ? [] : `${path}: ${name}`)),
+    [],
+  );
+  // In both directions: a flood that is tested is listed.
+  const floods = all(text('test/floods.test.ts'), /\{ kind: '([\w-]+)'/g);
+  assert.deepEqual(
+    floods.filter((name) => !page.includes(`floods.test.ts: ${name}\``)),
+    [],
+  );
+});
+
 test('no source file is longer than 500 lines, but those with a reason', () => {
   const paths = tracked('*.rs', '*.ts').filter((path) => !GENERATED.includes(path));
   const long = paths.filter((path) => text(path).split('\n').length - 1 > MOST_LINES);

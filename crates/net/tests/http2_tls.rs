@@ -83,6 +83,46 @@ fn the_client_chooses_by_alpn() {
 }
 
 #[test]
+fn a_host_that_asks_more_of_clients_is_misdirected() {
+    let g = ground();
+    g.folder.pair("b", &g.authority.server(&["b.example"]));
+    let origin = Origin::echo();
+    let tls = r#"{ "certificates": [{ "cert": "a.pem", "key": "a.key" },
+        { "cert": "b.pem", "key": "b.key", "client": { "mode": "required", "ca": "ca.pem" } }] }"#;
+    let edge = Edge::start_in(&g.folder.0, &config(origin.at, tls, "{}"));
+    let mut offer = client_config(&g.authority.roots(), None);
+    offer.alpn_protocols = vec![b"h2".to_vec()];
+    let mut client = tls::connect(edge.at(), "a", &Arc::new(offer)).expect("a handshake");
+    client.send(PREFACE).send(frame(SETTINGS, 0, 0, &[]));
+    // One connection, and each of its streams is judged by its own authority.
+    for (id, host, answer) in [
+        (1, "a", "GET /"),
+        (3, "b.example", "misdirected"),
+        (5, "B.Example:443", "misdirected"),
+        (7, "elsewhere.example", "GET /"),
+    ] {
+        let pseudo = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", host),
+            (":path", "/"),
+        ];
+        let block: Vec<u8> = pseudo
+            .iter()
+            .flat_map(|(n, v)| frames::literal(n, v))
+            .collect();
+        let flags = frames::END_HEADERS | frames::END_STREAM;
+        client.send(frame(frames::HEADERS, flags, id, &block));
+        let data = client
+            .frames_until(|f| f.kind == frames::DATA)
+            .expect("data");
+        let said = String::from_utf8_lossy(&data.payload);
+        assert!(data.stream == id && said.contains(answer), "{host}: {said}");
+    }
+    assert_eq!(origin.requests().len(), 2);
+}
+
+#[test]
 fn an_upstream_that_is_not_what_it_should_be_gets_nothing() {
     let g = ground();
     let leaf = g.authority.server(&["127.0.0.1"]);
