@@ -373,7 +373,7 @@ export interface Listener {
 /** How much a client may send. */
 export interface ListenerLimits {
   /**
-   * Open connections; one more is closed as soon as it is accepted.
+   * Open connections of each thread; more wait in `backlog` until one leaves.
    * @default 65536
    */
   connections?: number;

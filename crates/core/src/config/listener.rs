@@ -100,7 +100,7 @@ pub struct ListenerLimits {
     pub fields: Whole<1, 256>,
     /// Bytes of a request target, at most `head`; more is 414.
     pub uri: Size,
-    /// Open connections; one more is closed as soon as it is accepted.
+    /// Open connections of each thread; more wait in `backlog` until one leaves.
     pub connections: Whole<1, 10_000_000>,
     /// Requests on one connection, after which it is closed; 0 for no limit.
     pub requests_per_connection: Whole<0, 4_294_967_295>,
