@@ -10,6 +10,7 @@ import { readFileSync } from 'node:fs';
 import * as http2 from 'node:http2';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import * as tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
@@ -64,6 +65,26 @@ test('curl, by ALPN inside of TLS', async (t) => {
     const { stdout } = await run('curl', args);
     assert.equal(stdout, `GET /a\n${version}`);
   }
+});
+
+test('a listener without HTTP/2 offers HTTP/1.1 only, and a reload turns it on', async (t) => {
+  const listener = { name: 'web', bind: '127.0.0.1:0', tls: 'dev' } as const;
+  const more = { state_dir: await folder(t) };
+  const off = { ...more, listeners: [{ ...listener, http2: { enabled: false } }] };
+  const { gateway: running, port, config } = await proxy(t, off);
+  const agreed = async (ALPNProtocols: string[]): Promise<string | false | null> => {
+    const socket = tls.connect({ port, host: '127.0.0.1', ALPNProtocols, rejectUnauthorized: false });
+    const ended = Promise.race([once(socket, 'secureConnect'), once(socket, 'close')]);
+    await ended.catch((error: NodeJS.ErrnoException) => {
+      throw new Error(error.code);
+    });
+    socket.destroy();
+    return socket.alpnProtocol;
+  };
+  assert.equal(await agreed(['h2', 'http/1.1']), 'http/1.1');
+  await assert.rejects(agreed(['h2']), /ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL/);
+  await running.reload({ ...config, listeners: [listener] });
+  assert.equal(await agreed(['h2', 'http/1.1']), 'h2');
 });
 
 test('nghttp and h2load: many requests on one connection', async (t) => {
@@ -122,19 +143,20 @@ test('the config of the guide is served as the guide says', async (t) => {
 });
 
 /** A gateway that takes HTTP/2 in clear text, in front of an origin that tells what it saw. */
-async function proxy(t: TestContext, more: Partial<Config> = {}): Promise<TestGateway> {
+async function proxy(t: TestContext, more: Partial<Config> = {}): Promise<TestGateway & { config: Config }> {
   const up = await origin(t, (request, response) => {
     const body = request.body === '' ? '' : ` ${request.body.length}`;
     response.end(`${request.method} ${request.url}${body}`);
   });
-  return gateway(t, {
+  const config: Config = {
     workers: 1,
     admin: 'off',
     listeners: [{ name: 'web', bind: '127.0.0.1:0', http2: { cleartext: true } }],
     upstreams: [{ name: 'up', endpoints: [up.address] }],
     routes: [{ name: 'all', match: { path: '/*' }, to: 'up' }],
     ...more,
-  });
+  };
+  return { ...(await gateway(t, config)), config };
 }
 
 /** Runs h2spec, and returns what it says of its cases; `text` is what failed. */

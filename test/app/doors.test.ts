@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { connect, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import * as http2 from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
@@ -27,6 +28,7 @@ export default async (request, ctx) => {
     case '/throws': throw new Error('the secret inside');
     case '/big': return 'x'.repeat(300_000);
     case '/cookies': return { headers: { 'set-cookie': ['a=1', 'b=2'] }, body: 'c' };
+    case '/forward': return ctx.forward('multiplexed');
     case '/latin': return { headers: { 'x-l': 'c\\u00e9d' }, body: request.header('x-l') ?? '' };
     default: return \`app \${request.path}\`;
   }
@@ -183,6 +185,30 @@ const CASES: readonly Case[] = [
   { name: 'an upstream, no body in the answer', path: '/up/204', status: 204, answer: '' },
   { name: 'an upstream, in parts', path: '/up/parts', status: 200, answer: 'onetwo' },
   { name: 'an upstream, large', path: '/up/large', status: 200, answer: /^y{400000}$/ },
+  {
+    name: 'an upstream that speaks HTTP/2',
+    path: '/multiplexed/x?y',
+    status: 201,
+    answer: 'h2 GET /multiplexed/x?y ',
+    fields: { 'x-up': '2' },
+  },
+  {
+    name: 'an upstream that speaks HTTP/2, HEAD',
+    method: 'HEAD',
+    path: '/multiplexed/x',
+    status: 201,
+    answer: '',
+    fields: { 'x-up': '2' },
+  },
+  {
+    name: 'an upstream that speaks HTTP/2, a large chunked body',
+    method: 'POST',
+    path: '/multiplexed/x',
+    headers: { 'transfer-encoding': 'chunked' },
+    body: 'z'.repeat(200_000),
+    status: 201,
+    answer: /^h2 POST \/multiplexed\/x z{200000}$/,
+  },
   { name: 'an upstream that is not there', path: '/gone/x', status: 503, answer: /"upstream_refused"/ },
   { name: 'an upstream that breaks off at once', path: '/up/reset', status: 502, answer: /"upstream_reset"/ },
   {
@@ -245,6 +271,20 @@ async function stand(
       setImmediate(() => response.end('two'));
     } else response.writeHead(200, { 'x-up': '1' }).end(`up ${method} ${at} ${body}`);
   });
+  const multiplexed = http2.createServer().on('stream', (stream, headers) => {
+    stream.respond({ ':status': 201, 'x-up': '2' });
+    if (headers[':method'] === 'HEAD') return;
+    stream.write(`h2 ${headers[':method']} ${headers[':path']} `);
+    stream.pipe(stream);
+  });
+  const sessions: http2.ServerHttp2Session[] = [];
+  multiplexed.on('session', (session) => sessions.push(session));
+  multiplexed.listen(0, '127.0.0.1');
+  await once(multiplexed, 'listening');
+  t.after(() => {
+    for (const session of sessions) session.destroy();
+    multiplexed.close();
+  });
   const set = { use: 'headers', response: { set: { 'x-set': '1' } } };
   const to = { app: 'site' };
   const running = await createGateway(
@@ -258,6 +298,11 @@ async function stand(
       upstreams: [
         { name: 'up', endpoints: [up.address] },
         { name: 'gone', endpoints: ['127.0.0.1:1'] },
+        {
+          name: 'multiplexed',
+          endpoints: [`127.0.0.1:${(multiplexed.address() as AddressInfo).port}`],
+          protocol: 'http2',
+        },
       ],
       routes: [
         {
@@ -290,6 +335,7 @@ async function stand(
         },
         { name: 'up', match: { path: '/up/*' }, to: 'up' },
         { name: 'gone', match: { path: '/gone/*' }, to: 'gone' },
+        { name: 'multiplexed', match: { path: '/multiplexed/*' }, to: 'multiplexed' },
         { name: 'app', to },
       ],
     } as never,
@@ -358,12 +404,12 @@ test('the door of an app speaks TLS and HTTP/2', async (t) => {
     { log: false },
   );
   t.after(() => running.close(0));
-  const session = connect(`https://localhost:${portOf(running, 'int')}`, { ca: await readFile(ca) });
+  const session = http2.connect(`https://localhost:${portOf(running, 'int')}`, { ca: await readFile(ca) });
   t.after(() => session.destroy());
-  const ask = async (headers: OutgoingHttpHeaders, body?: string): Promise<[number, string]> => {
+  const ask = async (headers: http2.OutgoingHttpHeaders, body?: string): Promise<[number, string]> => {
     const stream = session.request(headers);
     stream.end(body);
-    const [head] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+    const [head] = (await once(stream, 'response')) as [http2.IncomingHttpHeaders];
     return [Number(head[':status']), await text(stream)];
   };
   const answers = await Promise.all([
@@ -377,4 +423,15 @@ test('the door of an app speaks TLS and HTTP/2', async (t) => {
     [200, 'x'.repeat(300_000)],
   ]);
   assert.equal(session.alpnProtocol, 'h2');
+});
+
+test('a handler sends a request on to an upstream that speaks HTTP/2', async (t) => {
+  const { doors } = await stand(t);
+  for (const body of ['', 'abc', 'z'.repeat(200_000)]) {
+    const answer = await doors.app({ name: 'forward', method: 'POST', path: '/forward', body, status: 201 });
+    assert.deepEqual(
+      [answer.status, answer.field('x-up'), answer.body],
+      [201, '2', `h2 POST /forward ${body}`],
+    );
+  }
 });

@@ -287,6 +287,11 @@ export interface Http2 {
   flood_budget?: number;
   /**
    * The same of all bodies of a connection together, 64KiB to 64MiB.
+  /**
+   * False to speak HTTP/1.1 only: inside of TLS, ALPN then offers no `h2`.
+   * @default true
+   */
+  enabled?: boolean;
    * @default "1MiB"
    */
   initial_connection_window_size?: Size;

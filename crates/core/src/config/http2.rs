@@ -10,6 +10,8 @@ use super::units::Size;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http2 {
+    /// False to speak HTTP/1.1 only: inside of TLS, ALPN then offers no `h2`.
+    pub enabled: bool,
     /// True to take HTTP/2 without TLS too (h2c): a connection whose first bytes are HTTP/2's preface speaks it, all others
     /// speak HTTP/1.1. `Upgrade: h2c` is never followed.
     pub cleartext: bool,
@@ -29,6 +31,7 @@ pub struct Http2 {
 impl Default for Http2 {
     fn default() -> Self {
         Self {
+            enabled: true,
             cleartext: false,
             max_concurrent_streams: Whole::of(128),
             initial_stream_window_size: Size::kib(256),
@@ -95,7 +98,7 @@ mod tests {
     #[test]
     fn every_key_is_read_and_all_have_defaults() {
         let all = json!({
-            "cleartext": true, "max_concurrent_streams": 7, "initial_stream_window_size": "64KiB",
+            "enabled": true, "cleartext": true, "max_concurrent_streams": 7, "initial_stream_window_size": "64KiB",
             "initial_connection_window_size": "64MiB", "max_frame_size": "1MiB", "flood_budget": 100,
         });
         let up = json!({
@@ -116,6 +119,10 @@ mod tests {
         let listener = |http2: Value| config(json!({ "http2": http2 }), json!({}));
         let upstream = |part: Value| config(json!({}), part);
         let cases = [
+            (
+                listener(json!({ "enabled": false, "cleartext": true })),
+                "listeners[0].http2.cleartext",
+            ),
             (
                 listener(json!({ "max_frame_size": "15KiB" })),
                 "listeners[0].http2.max_frame_size",

@@ -34,6 +34,8 @@ const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 pub(crate) struct ServerTls {
     served: RwLock<Arc<Served>>,
     published: Arc<Published>,
+    /// Whether HTTP/2 is offered.
+    http2: bool,
 }
 
 /// What is served until a file changes.
@@ -77,10 +79,12 @@ impl ServerTls {
     pub(super) fn new(
         at: &str,
         tls: &ListenerTls,
+        http2: bool,
         ground: &Ground<'_>,
     ) -> Result<Self, Vec<Fault>> {
-        let (served, _) = Served::build(at, tls, ground, None)?;
+        let (served, _) = Served::build(at, tls, http2, ground, None)?;
         Ok(Self {
+            http2,
             served: RwLock::new(Arc::new(served)),
             published: ground.published.clone(),
         })
@@ -97,17 +101,19 @@ impl ServerTls {
         if !served.stamps.iter().any(Stamp::changed) {
             return None;
         }
-        Some(match Served::build(at, tls, ground, Some(&served)) {
-            Ok((mut next, faults)) => {
-                if !faults.is_empty() {
-                    // They are read again at the next look, until they are good.
-                    next.stamps.clone_from(&served.stamps);
+        Some(
+            match Served::build(at, tls, self.http2, ground, Some(&served)) {
+                Ok((mut next, faults)) => {
+                    if !faults.is_empty() {
+                        // They are read again at the next look, until they are good.
+                        next.stamps.clone_from(&served.stamps);
+                    }
+                    *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+                    faults
                 }
-                *self.served.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-                faults
-            }
-            Err(faults) => faults,
-        })
+                Err(faults) => faults,
+            },
+        )
     }
 
     fn served(&self) -> Arc<Served> {
@@ -162,6 +168,7 @@ impl Served {
     fn build(
         at: &str,
         tls: &ListenerTls,
+        http2: bool,
         ground: &Ground<'_>,
         now: Option<&Self>,
     ) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
@@ -217,7 +224,9 @@ impl Served {
             return Err(faults);
         }
         let names = Arc::new(names);
-        let configs = policies.iter().map(|p| p.config(&server, &names, ground));
+        let configs = policies
+            .iter()
+            .map(|p| p.config(&server, http2, &names, ground));
         let served = Self {
             configs: configs.collect(),
             policies: policies
@@ -351,6 +360,7 @@ impl Policy {
     fn config(
         &self,
         tls: &TlsServer,
+        http2: bool,
         names: &Arc<Names>,
         ground: &Ground<'_>,
     ) -> Arc<ServerConfig> {
@@ -366,7 +376,8 @@ impl Policy {
             published: ground.published.clone(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        let spoken = &PROTOCOLS[usize::from(!http2)..];
+        config.alpn_protocols = spoken.iter().map(|p| p.to_vec()).collect();
         config.ignore_client_order = true;
         // Sessions kept here would be of one policy's config, but not survive the next: tickets do.
         config.session_storage = Arc::new(NoServerSessionStorage {});

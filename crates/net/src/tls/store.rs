@@ -146,7 +146,7 @@ fn make(config: &Config, ground: &Ground<'_>) -> Result<(Made, Made), Vec<Fault>
     let (mut listeners, mut upstreams) = (Made::new(), Made::new());
     for (i, l) in config.listeners.iter().enumerate() {
         let Some(tls) = &l.tls else { continue };
-        match ServerTls::new(&format!("listeners[{i}].tls"), tls, ground) {
+        match ServerTls::new(&format!("listeners[{i}].tls"), tls, l.http2.enabled, ground) {
             Ok(made) => {
                 listeners.insert(l.name.as_str().to_owned(), secured(0, made));
             }

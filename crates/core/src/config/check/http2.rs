@@ -7,6 +7,11 @@ use crate::config::http2::Protocol;
 pub(super) fn listener(item: &Item<'_, Listener>, faults: &mut Vec<Fault>) {
     let Some(listener) = &item.value else { return };
     let (http2, at) = (&listener.http2, child(&item.at, "http2"));
+    if !http2.enabled && http2.cleartext {
+        let why = "HTTP/2 is off on this listener";
+        let fix = "remove cleartext, or enabled: false";
+        faults.push(Fault::on_key(child(&at, "cleartext"), why, fix));
+    }
     windows(
         &at,
         http2.initial_stream_window_size,
