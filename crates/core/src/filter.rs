@@ -24,6 +24,7 @@ use wire::Head;
 
 use crate::body::{Pipe, Side, Tap};
 use crate::engine::Acts;
+use crate::grpc::Web;
 use crate::plugin::PluginVerdict;
 use crate::proxied::Proxied;
 use crate::reply::Reply;
@@ -354,6 +355,12 @@ impl Cx<'_> {
     /// Watches a body on its way.
     pub fn tap(&mut self, side: Side, tap: Box<dyn Tap>) {
         self.acts.bodies.tap(side, tap);
+    }
+
+    /// The request is gRPC from here on, and its client reads gRPC-Web: the upstream is asked for trailers (`TE: trailers`), which
+    /// [`Filter::on_trailers`] is to put elsewhere, and refusals are told in this form.
+    pub fn bridge(&mut self, form: Web) {
+        self.acts.bridge(form);
     }
 
     /// The most bytes of request body that may pass: more is 413, or an abort once a response began.

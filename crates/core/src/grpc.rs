@@ -8,20 +8,55 @@ use wire::{Head, Name};
 use crate::reply::{Body, Reply};
 use crate::Nanos;
 
-/// True for a call: its media type is `application/grpc`, with or without a format behind it.
-pub fn is_call(request: &Head) -> bool {
-    let kind = request.get(Name::ContentType).unwrap_or_default();
-    let Some(kind) = kind.get(..GRPC.len()) else {
-        return false;
-    };
-    let rest = request
-        .get(Name::ContentType)
-        .and_then(|k| k.get(GRPC.len()));
-    kind.eq_ignore_ascii_case(GRPC) && matches!(rest, None | Some(b'+' | b';' | b' '))
+/// The form of a body of gRPC-Web.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Web {
+    /// Frames as they are.
+    Binary,
+    /// Frames as base64.
+    Text,
 }
 
-/// Turns a refusal into what a gRPC client reads: a head that is its own trailers.
-pub fn refuse(request: &Head, reply: &Reply, response: &mut Head, body: &mut Vec<u8>) {
+impl Web {
+    /// Its media type, without a format.
+    pub fn kind(self) -> &'static [u8] {
+        match self {
+            Self::Binary => GRPC_WEB,
+            Self::Text => GRPC_WEB_TEXT,
+        }
+    }
+}
+
+/// What `kind` says of the messages, if it is gRPC's media type: nothing, or `+` and the name of a format.
+pub fn format(kind: &[u8]) -> Option<&[u8]> {
+    format_of(GRPC, kind)
+}
+
+/// The same of gRPC-Web's media types.
+pub fn web(kind: &[u8]) -> Option<(Web, &[u8])> {
+    let binary = format_of(GRPC_WEB, kind).map(|format| (Web::Binary, format));
+    binary.or_else(|| format_of(GRPC_WEB_TEXT, kind).map(|format| (Web::Text, format)))
+}
+
+fn format_of<'a>(kind: &[u8], of: &'a [u8]) -> Option<&'a [u8]> {
+    let (start, rest) = of.split_at_checked(kind.len())?;
+    let end = rest.iter().position(|b| matches!(b, b';' | b' ' | b'\t'));
+    let format = &rest[..end.unwrap_or(rest.len())];
+    let fits = format.is_empty() || format.starts_with(b"+");
+    (fits && start.eq_ignore_ascii_case(kind)).then_some(format)
+}
+
+/// The media type in which a refusal is told: gRPC's or gRPC-Web's. None if the request is no call.
+pub fn of_call(request: &Head) -> Option<&'static [u8]> {
+    let kind = request.get(Name::ContentType)?;
+    if format(kind).is_some() {
+        return Some(GRPC);
+    }
+    web(kind).map(|(form, _)| form.kind())
+}
+
+/// Turns a refusal into what a client of gRPC or gRPC-Web (its media type is `kind`) reads: a head that is its own trailers.
+pub fn refuse(request: &Head, kind: &[u8], reply: &Reply, response: &mut Head, body: &mut Vec<u8>) {
     let late = reply.code == "response_timeout" && request.find(b"grpc-timeout").is_some();
     let status = if late {
         DEADLINE_EXCEEDED
@@ -35,7 +70,7 @@ pub fn refuse(request: &Head, reply: &Reply, response: &mut Head, body: &mut Vec
     body.clear();
     response.set_status(200);
     let put: [(&[u8], &[u8]); 3] = [
-        (b"content-type", GRPC),
+        (b"content-type", kind),
         (b"grpc-status", status.as_bytes()),
         (b"grpc-message", &escaped(why)),
     ];
@@ -89,7 +124,10 @@ fn escaped(text: &str) -> Vec<u8> {
     out
 }
 
-const GRPC: &[u8] = b"application/grpc";
+/// The media type of gRPC, without a format.
+pub const GRPC: &[u8] = b"application/grpc";
+const GRPC_WEB: &[u8] = b"application/grpc-web";
+const GRPC_WEB_TEXT: &[u8] = b"application/grpc-web-text";
 const DEADLINE_EXCEEDED: &str = "4";
 
 #[cfg(test)]
@@ -110,14 +148,22 @@ mod tests {
     #[test]
     fn calls_are_known_by_their_media_type() {
         for (kind, is) in [
-            ("application/grpc", true),
-            ("Application/gRPC+proto", true),
-            ("application/grpc; a=b", true),
-            ("application/grpc-web", false),
-            ("application/grpcx", false),
-            ("application/json", false),
+            ("application/grpc", Some("application/grpc")),
+            ("Application/gRPC+proto", Some("application/grpc")),
+            ("application/grpc; a=b", Some("application/grpc")),
+            ("application/grpc-web", Some("application/grpc-web")),
+            ("application/grpc-web+json", Some("application/grpc-web")),
+            (
+                "application/grpc-Web-Text;a",
+                Some("application/grpc-web-text"),
+            ),
+            ("application/grpc-webtext", None),
+            ("application/grpc-web-texts", None),
+            ("application/grpcx", None),
+            ("application/json", None),
         ] {
-            assert_eq!(is_call(&call(kind, "")), is, "{kind}");
+            let of = of_call(&call(kind, ""));
+            assert_eq!(of, is.map(str::as_bytes), "{kind}");
         }
     }
 
@@ -159,7 +205,7 @@ mod tests {
             let reply = Reply::problem(status, code, "50% é").with("retry-after", "1");
             let (mut head, mut body) = (Head::new(), Vec::new());
             reply.write(&mut head, &mut body);
-            refuse(&request, &reply, &mut head, &mut body);
+            refuse(&request, GRPC, &reply, &mut head, &mut body);
             let said = |name: &str| {
                 head.find(name.as_bytes())
                     .map(|v| v.escape_ascii().to_string())

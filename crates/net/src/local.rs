@@ -12,7 +12,7 @@ use gateway_core::forward::Failure;
 use gateway_core::reply::Reply;
 use wire::{Framing, ResponseInfo};
 
-use crate::http1::{settings, Next, Reader, Stage, Txn, Writer};
+use crate::http1::{asks_trailers, settings, Next, Reader, Stage, Txn, Writer};
 use crate::outbox::{said, Event};
 use crate::poll::Moved;
 use crate::shard::{env, Shard};
@@ -340,7 +340,8 @@ impl Shard {
         t.run.announce(t.forward);
         let head = &t.run.exchange.request;
         let upgrade = t.info.upgrade.map(|s| head.slice(s));
-        wire::http1::write_request(head, t.info.framing, upgrade, t.info.te_trailers, out);
+        let trailers = asks_trailers(&t);
+        wire::http1::write_request(head, t.info.framing, upgrade, trailers, out);
         if let Some(client) = self.conns.client(x.place) {
             client.txn = Some(t);
         }

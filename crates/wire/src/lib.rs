@@ -14,12 +14,14 @@
 //! - [`path`], [`authority`]: the two halves of a target, normalised once.
 //! - [`forwarded`], [`proxy`]: who the client is, according to a peer that is trusted.
 //! - [`cookie`], [`websocket`], [`date`]: single fields.
+//! - [`grpc_web`]: bodies of gRPC-Web.
 #![forbid(unsafe_code)]
 
 pub mod authority;
 pub mod cookie;
 pub mod date;
 pub mod forwarded;
+pub mod grpc_web;
 pub mod head;
 pub mod http1;
 pub mod method;

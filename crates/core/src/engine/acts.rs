@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use crate::body::Bodies;
 use crate::filter::{Ask, AskId, Join};
+use crate::grpc::Web;
 
 /// What a request wants from outside. Drained by the owner of the thread after every call.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,7 @@ pub struct Acts {
     /// How many were refused, over the whole request.
     pub(super) refusals: usize,
     next: u32,
+    web: Option<Web>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,6 +80,20 @@ impl Acts {
         self.effects.push_back(Effect::Wake(key));
     }
 
+    pub(crate) fn bridge(&mut self, form: Web) {
+        self.web = Some(form);
+    }
+
+    /// The form of gRPC-Web in which the client reads what is gRPC to the upstream.
+    pub(super) fn bridged(&self) -> Option<Web> {
+        self.web
+    }
+
+    /// True if the upstream is to be asked for trailers, whether or not the client did.
+    pub fn asks_trailers(&self) -> bool {
+        self.web.is_some()
+    }
+
     pub(super) fn close(&mut self, id: AskId) -> Option<Open> {
         let at = self.open.iter().position(|o| o.id == id)?;
         Some(self.open.swap_remove(at))
@@ -102,6 +118,7 @@ impl Acts {
         self.refused.clear();
         self.refusals = 0;
         self.next = 0;
+        self.web = None;
     }
 }
 

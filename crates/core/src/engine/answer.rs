@@ -133,8 +133,11 @@ impl Run {
             request, response, ..
         } = &mut self.exchange;
         reply.write(response, &mut self.reply_body);
-        if reply.status >= 400 && grpc::is_call(request) {
-            grpc::refuse(request, reply, response, &mut self.reply_body);
+        if reply.status >= 400 {
+            let bridged = self.acts.bridged().map(grpc::Web::kind);
+            if let Some(kind) = bridged.or_else(|| grpc::of_call(request)) {
+                grpc::refuse(request, kind, reply, response, &mut self.reply_body);
+            }
         }
     }
 

@@ -41,6 +41,7 @@ macro_rules! filters {
 
 mod body_limit;
 mod client_ip;
+mod grpc_web;
 mod headers;
 mod plugin;
 mod rate_field;
@@ -56,6 +57,7 @@ pub(crate) mod trial;
 filters! {
     body_limit => BodyLimit,
     client_ip => ClientIp,
+    grpc_web => GrpcWeb,
     headers => Headers,
     plugin => Plugin,
     rate_limit => RateLimit,

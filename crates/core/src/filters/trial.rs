@@ -98,6 +98,14 @@ impl Trial {
             .on_response(&mut cx, &self.request, &mut self.response)
     }
 
+    /// Shows the filter trailers, if it wants them.
+    pub(crate) fn trailers(&mut self, trailers: &mut Head) {
+        let mut cx = cx!(self);
+        if self.filter.needs().trailers {
+            self.filter.on_trailers(&mut cx, trailers);
+        }
+    }
+
     /// Brings the filter an answer.
     pub(crate) fn answer(&mut self, answer: Answer<'_>) -> Verdict {
         let mut ex = Exchange {

@@ -23,7 +23,7 @@ mod upstream;
 pub(crate) use body::{Reader, Writer};
 pub(crate) use drive::Next;
 pub(crate) use txn::{Stage, Txn};
-pub(crate) use upstream::settings;
+pub(crate) use upstream::{asks_trailers, settings};
 
 #[cfg(doc)]
 use crate::shard::Shard;

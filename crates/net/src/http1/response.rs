@@ -205,6 +205,8 @@ impl Shard {
             Writer::Chunked if guest => Writer::Plain,
             writer => writer,
         };
+        // Even if nothing comes in, pipes are told of the end, and one may have something to say.
+        t.response.done &= !changed || writer == Writer::Nothing;
         t.flags.trailers = t.info.te_trailers;
         let declared = if changed { None } else { t.rsp.declared_length };
         t.head_at = t.out.len();

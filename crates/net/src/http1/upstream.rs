@@ -24,8 +24,8 @@ impl Shard {
         t: &mut Txn,
         mut choice: Choice,
     ) -> Result<(), Failure> {
-        if t.info.te_trailers {
-            // Every gRPC client says that it takes trailers.
+        if asks_trailers(t) {
+            // Every call of gRPC says that it takes trailers.
             let head = &t.run.exchange.request;
             let timeout = gateway_core::grpc::timeout(head);
             let past = self.now.saturating_sub(t.started);
@@ -325,14 +325,18 @@ impl Shard {
         let framing = match t.info.framing {
             _ if whole => Framing::Length(t.collected.len() as u64),
             Framing::None => Framing::None,
-            _ if bodies.changes(Side::Request) => Framing::Chunked,
+            length if bodies.changes(Side::Request) => {
+                // Nothing comes in, but the pipes have not been told, and one may have something to say.
+                t.request.done &= length != Framing::Length(0);
+                Framing::Chunked
+            }
             same => same,
         };
         t.up_out.clear();
         self.introduce_first(t);
         let head = &t.run.exchange.request;
         let upgrade = t.info.upgrade.map(|s| head.slice(s));
-        wire::http1::write_request(head, framing, upgrade, t.info.te_trailers, t.up_out.vec());
+        wire::http1::write_request(head, framing, upgrade, asks_trailers(t), t.up_out.vec());
         t.request.writer = if framing == Framing::Chunked {
             Writer::Chunked
         } else {
@@ -463,6 +467,11 @@ fn chosen(t: &Txn, e: u32) -> Option<(&std::sync::Arc<Live>, UpstreamSettings)> 
     let upstream = &t.run.snapshot()?.upstreams[t.run.upstream(t.forward)? as usize];
     let settings = patient(t, upstream.settings);
     Some((&upstream.endpoints.get(e as usize)?.live, settings))
+}
+
+/// Trailers are asked for: by the client, or by a filter in its stead.
+pub(crate) fn asks_trailers(t: &Txn) -> bool {
+    t.info.te_trailers || t.run.acts.asks_trailers()
 }
 
 /// No upstream has longer than its client waits.
