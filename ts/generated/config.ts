@@ -417,7 +417,8 @@ export interface ListenerTimeouts {
    */
   idle?: Duration;
   /**
-   * Without a byte of progress in a body, in either direction; then the connection is closed.
+   * Without a byte of progress in a body, in either direction; then the connection is closed. The rest of a
+   * body whose answer came early has as long in all.
    * @default "30s"
    */
   stall?: Duration;

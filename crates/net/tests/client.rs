@@ -231,6 +231,65 @@ fn a_small_body_behind_an_early_answer_is_read_away() {
     assert_eq!(client.get("/next").body, b"GET /next");
 }
 
+/// Answers a POST as soon as its head is there.
+fn hasty() -> Origin {
+    Origin::start(|mut peer| {
+        while let Some(request) = peer.head() {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            if request.head.starts_with("POST ") {
+                // No reset destroys the answer.
+                while peer.exactly(1).is_some() {}
+            }
+        }
+    })
+}
+
+#[test]
+fn a_request_behind_a_large_body_that_nobody_read_is_not_lost() {
+    const LENGTH: usize = 1 << 20;
+    let origin = hasty();
+    let edge = edge(&origin, "");
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{LENGTH:x}");
+    let length = format!("Content-Length: {LENGTH}\r\n");
+    for (path, status, framing, end) in [
+        ("/early", 429, &chunked, "\r\n0\r\n\r\n"),
+        ("/hasty", 200, &chunked, "\r\n0\r\n\r\n"),
+        ("/hasty", 200, &length, ""),
+    ] {
+        let name = format!("{path}, {framing}");
+        let mut client = Client::connect(edge.at());
+        for _ in 0..3 {
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\n{framing}\r\n"));
+            let answer = client.try_response("POST").expect(&name);
+            let told = (answer.status, answer.field("connection"));
+            assert_eq!(told, (status, None), "{name}");
+            // All of the body has gone when the next request follows, as behind an answer that was not early.
+            let mut rest = vec![b'x'; LENGTH];
+            rest.extend_from_slice(end.as_bytes());
+            rest.extend_from_slice(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send(rest);
+            assert_eq!(client.try_response("GET").expect(&name).body, b"ok");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_nobody_reads_is_not_read_for_ever() {
+    let origin = hasty();
+    let edge = edge(&origin, r#", "timeouts": { "stall": "300ms" }"#);
+    let mut client = std::net::TcpStream::connect(edge.at()).expect("a connection");
+    client
+        .set_write_timeout(Some(kit::PATIENCE))
+        .expect("timeout");
+    let head = "POST /early HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.write_all(head.as_bytes()).expect("sent");
+    let begun = Instant::now();
+    while client.write_all(b"4\r\nmore\r\n").is_ok() {
+        assert!(begun.elapsed() < kit::PATIENCE, "it is still read");
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(290), "never early");
+}
+
 #[test]
 fn a_silent_connection_is_closed_without_a_word() {
     let origin = Origin::echo();

@@ -73,7 +73,8 @@ pub struct ListenerTimeouts {
     pub head: Duration,
     /// Between two requests of a connection; then it is closed.
     pub idle: Duration,
-    /// Without a byte of progress in a body, in either direction; then the connection is closed.
+    /// Without a byte of progress in a body, in either direction; then the connection is closed. The rest of a
+    /// body whose answer came early has as long in all.
     pub stall: Duration,
     /// Without a byte in either direction of a tunnel, such as a WebSocket; then it is closed.
     pub tunnel: Duration,

@@ -8,7 +8,6 @@ use gateway_core::reply::Reply;
 use wire::Framing;
 
 use super::body::Reader;
-use super::decide::DRAIN;
 use super::drive::Next;
 use super::txn::{Stage, Txn};
 use crate::meter::Count as _;
@@ -31,7 +30,6 @@ impl Shard {
         }
         if rest {
             t.stage = Stage::Draining;
-            t.drain_left = DRAIN;
             return Next::Again;
         }
         self.next_request(i, t)
@@ -97,7 +95,7 @@ impl Shard {
             return self.end_stream(i, t);
         }
         t.stage = Stage::Lingering;
-        t.drain_left = LINGER;
+        t.linger_left = LINGER;
         t.input.clear();
         match self.flush(i, t) {
             Ok(true) => self.shut(i, t),
@@ -123,43 +121,57 @@ impl Shard {
         Next::Again
     }
 
-    /// Reads and forgets: the rest of a request's body, or all that comes before a close.
-    pub(super) fn throw_away(&mut self, i: u32, t: &mut Txn) -> Next {
+    /// Reads and forgets the rest of a request's body, whatever its size: its client was told that the connection stays, and may
+    /// have sent all of it already, and the next request behind. To close then would lose that one. A client that is still sending
+    /// when time is over has no request behind.
+    pub(super) fn drain_body(&mut self, i: u32, t: &mut Txn) -> Next {
         match self.flush(i, t) {
             Ok(true) => {}
             Ok(false) => return Next::Wait,
             Err(next) => return next,
         }
-        if t.stage == Stage::Lingering && !t.flags.shut {
+        if t.drain_by == 0 {
+            t.drain_by = self.now + self.listener_of(i).stall;
+        }
+        let mut received = false;
+        loop {
+            let Ok(n) = t.request.skip(t.input.as_slice()) else {
+                return self.close_gently(i, t);
+            };
+            t.input.consume(n);
+            if t.request.reader.is_done() {
+                return self.next_request(i, t);
+            }
+            self.wheel.set(i, t.drain_by);
+            if received {
+                return Next::Later;
+            }
+            match self.receive(i) {
+                Moved::Some(n) => t.input.append(&self.scratch[..n]),
+                Moved::Blocked => return Next::Wait,
+                Moved::End | Moved::Broken => return Next::Close,
+            }
+            received = self.conns[i].readable;
+        }
+    }
+
+    /// Reads and forgets all that comes before a close.
+    pub(super) fn linger(&mut self, i: u32, t: &mut Txn) -> Next {
+        match self.flush(i, t) {
+            Ok(true) => {}
+            Ok(false) => return Next::Wait,
+            Err(next) => return next,
+        }
+        if !t.flags.shut {
             return self.shut(i, t);
         }
         loop {
-            if t.stage == Stage::Draining && !t.input.is_empty() {
-                let n = match t.request.skip(t.input.as_slice()) {
-                    Ok(n) => n,
-                    Err(_) => return self.close_gently(i, t),
-                };
-                t.drain_left = t.drain_left.saturating_sub(n as u32);
-                t.input.consume(n);
-                if t.request.reader.is_done() {
-                    return self.next_request(i, t);
-                }
-            }
-            if t.drain_left == 0 {
-                if t.stage == Stage::Draining {
-                    return self.close_gently(i, t);
-                }
+            if t.linger_left == 0 {
                 return Next::Close;
             }
             match self.receive(i) {
-                Moved::Some(n) if t.stage == Stage::Draining => t.input.append(&self.scratch[..n]),
-                Moved::Some(n) => t.drain_left = t.drain_left.saturating_sub(n as u32),
-                Moved::Blocked => {
-                    if t.stage == Stage::Draining {
-                        self.stall_timer(i, t);
-                    }
-                    return Next::Wait;
-                }
+                Moved::Some(n) => t.linger_left = t.linger_left.saturating_sub(n as u32),
+                Moved::Blocked => return Next::Wait,
                 Moved::End | Moved::Broken => return Next::Close,
             }
         }
@@ -218,6 +230,8 @@ impl Shard {
             Stage::Connecting | Stage::Awaiting => Next::Wait,
             Stage::Local => self.local_late(i, t),
             Stage::Responding => Next::Reset,
+            // Its answer is out; a reset might destroy it.
+            Stage::Draining if t.out.is_empty() => self.close_gently(i, t),
             Stage::Handshake => {
                 self.count_handshake_failure("timeout");
                 Next::Close

@@ -308,5 +308,5 @@ fn within(framing: Framing, bytes: u32) -> bool {
     }
 }
 
-/// A request body that nobody wants is read up to so many bytes to save its connection.
-pub(super) const DRAIN: u32 = 64 << 10;
+/// The connection is not worth reading a longer body that nobody wants; its client is told so with the reply.
+const DRAIN: u32 = 64 << 10;

@@ -92,7 +92,8 @@ impl Shard {
             Stage::Head => self.read_head(i, t),
             Stage::Lingering if self.conns[i].guest => self.end_guest(i, t),
             Stage::Lingering if self.conns.is_pipe(i) => self.end_stream(i, t),
-            Stage::Lingering | Stage::Draining => self.throw_away(i, t),
+            Stage::Lingering => self.linger(i, t),
+            Stage::Draining => self.drain_body(i, t),
             Stage::Tunnel => self.tunnel(i, t),
             stage => {
                 if self.conns[i].read_closed {

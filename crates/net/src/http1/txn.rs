@@ -55,8 +55,8 @@ pub(crate) struct Txn {
     /// What was collected: it goes upstream before what is still to be read.
     pub collected: Vec<u8>,
     pub flags: Flags,
-    /// Bytes to throw away at most before the connection is closed.
-    pub drain_left: u32,
+    /// By when the rest of a request's body, which nobody wants, must have come; 0 until its response is out.
+    pub drain_by: u64,
     /// For which upstreams the thread's owner answers.
     pub answers: Local,
     /// The number under which the owner knows it; 0 for what it does not answer.
@@ -184,10 +184,11 @@ impl Txn {
         self.collect = None;
         self.collected = Vec::new();
         self.flags = Flags::default();
-        self.drain_left = 0;
         self.answers = Local::None;
         self.serial = 0;
         self.answer_by = 0;
+        self.drain_by = 0;
+        self.linger_left = 0;
         self.started = 0;
     }
 
