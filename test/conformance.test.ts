@@ -18,10 +18,20 @@ test('Connect, gRPC and gRPC-Web pass, by both versions, in clear text and insid
   assert.equal(await conformance('connect.yaml'), 'Total cases: 3820\n3820 passed, 0 failed');
 });
 
+test('clients of gRPC-Web reach a server that speaks gRPC only', async (t) => {
+  if (await isMissing(t)) return;
+  assert.equal(await conformance('grpc-web.yaml', '--grpc-web'), 'Total cases: 1320\n1320 passed, 0 failed');
+});
+
 /** Runs the suite, and returns what it says in the end; what failed is above that. */
-async function conformance(config: string): Promise<string> {
+async function conformance(config: string, ...mode: string[]): Promise<string> {
   const args = ['--mode', 'server', '--conf', `test/conformance/${config}`, '--max-servers', '2', '-p', '8'];
-  const server = [process.execPath, 'dist/test/conformance/connect-server.js', '.tools/referenceserver'];
+  const server = [
+    process.execPath,
+    'dist/test/conformance/connect-server.js',
+    '.tools/referenceserver',
+    ...mode,
+  ];
   const options = { cwd: ROOT, timeout: 300_000, maxBuffer: 64 << 20 };
   const ended = await run(`${ROOT}.tools/connectconformance`, [...args, '--', ...server], options).catch(
     (error: { stdout: string; stderr: string }) => error,
