@@ -225,7 +225,7 @@ export type EscapedSlash = 'reject' | 'keep';
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = BodyLimitFilter | ClientIpFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter;
+export type Filter = BodyLimitFilter | ClientIpFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
@@ -453,6 +453,9 @@ export type Method = string;
 
 /** A name: 1 to 64 letters, digits, `_`, `-` or `.`. */
 export type Name = string;
+
+/** A site: `https://app.example.com`, with its port if it is not the scheme's own; all hosts below one: `https://*.example.com`, which is not `example.com` itself; or `same`, the host and port of the request. Over TLS, `same` is `https` only. */
+export type Origin = string;
 
 /** A path: `/a/b` is this one, `/api/*` is `/api` and all below it, `/users/{id}/{rest*}` takes segments as they come (`{name}` one, `{name*}` all that are left), `~^/x[0-9]+$` is a regular expression, `/*` every path. */
 export type Path = string;
@@ -786,6 +789,17 @@ export interface UpstreamTls {
 
 /** A value that must be there, `true` for any value, `false` for none at all. */
 export type Want = string | boolean;
+
+/** Says which sites may open WebSockets, and how many a client may have open. */
+export interface WebsocketFilter {
+  use: 'websocket';
+  /** The most that a client, an address (IPv6: its /64), may have open on this route. Default: no bound. */
+  connections_per_client?: number;
+  /** The most clients that may have some open at a time, about 50 bytes each. Default: 65536. */
+  max_clients?: number;
+  /** The sites whose pages may open one, 1 to 64. Default: all, and programs without an Origin too. */
+  origins?: Origin[];
+}
 
 /** An address with its share of the requests. */
 export interface WeightedEndpoint {

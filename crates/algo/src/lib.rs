@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`gcra`] | is this request within its rate? |
 //! | [`table`] | the same for many keys, over all threads of a process, in bounded memory |
+//! | [`quota`] | does this key hold as many as it may? |
 //! | [`maglev`] | which node owns this key? |
 //! | [`ring`] | the same as ketama's clients answer it |
 //! | [`rendezvous`] | the same without a table, exactly by weight |
@@ -25,6 +26,7 @@ pub mod hash;
 pub mod jump;
 pub mod maglev;
 pub mod p2c;
+pub mod quota;
 pub mod rendezvous;
 pub mod ring;
 pub mod rng;
@@ -36,6 +38,7 @@ pub use gcra::{BadRate, Decision, Gcra};
 pub use hash::{hash_key, mix64, stable_hash};
 pub use jump::jump;
 pub use maglev::{BadMaglev, Maglev};
+pub use quota::{Claim, QuotaTable};
 pub use rendezvous::{BadRendezvous, Rendezvous};
 pub use ring::{BadRing, KetamaRing};
 pub use rng::Rng;

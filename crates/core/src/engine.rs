@@ -294,6 +294,7 @@ impl Run {
         self.exchange.request.clear();
         self.exchange.response.clear();
         self.exchange.framing = Framing::None;
+        self.exchange.websocket = false;
         self.exchange.client.tls = None;
         self.exchange.client.proxied = None;
         self.reply_body.clear();
@@ -364,6 +365,7 @@ impl Run {
             route: self.route.unwrap_or_default(),
             client: &mut self.exchange.client,
             framing: self.exchange.framing,
+            websocket: self.exchange.websocket,
             slot: &mut self.slots[filter as usize],
             filter,
             acts: &mut self.acts,

@@ -243,6 +243,8 @@ pub struct Exchange {
     pub client: Client,
     /// How the request's body is framed.
     pub framing: wire::Framing,
+    /// Whether it asks for a WebSocket, by an upgrade or by an extended CONNECT.
+    pub websocket: bool,
 }
 
 /// Who sent a request, as far as it is proved.
@@ -322,6 +324,8 @@ pub struct Cx<'a> {
     pub client: &'a mut Client,
     /// How the request's body is framed.
     pub framing: wire::Framing,
+    /// Whether it asks for a WebSocket, by an upgrade or by an extended CONNECT.
+    pub websocket: bool,
     /// This filter's state for this request.
     pub slot: &'a mut Slot,
     pub(crate) filter: u16,

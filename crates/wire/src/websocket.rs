@@ -24,6 +24,12 @@ pub fn key_of(nonce: [u8; 16]) -> [u8; 24] {
     text
 }
 
+/// Does this value of Upgrade mean a WebSocket? One with a version behind it may to some server.
+pub fn is_protocol(upgrade: &[u8]) -> bool {
+    let name = upgrade.split(|b| *b == b'/').next().unwrap_or_default();
+    name.eq_ignore_ascii_case(b"websocket")
+}
+
 /// Is `key` the base64 of 16 bytes?
 pub fn valid_key(key: &[u8]) -> bool {
     // Room for what the decoder may estimate: three bytes for each four characters.

@@ -23,6 +23,7 @@ mod door;
 mod http2;
 mod proxy_protocol;
 mod tls;
+mod websocket;
 
 /// The lists of a config as far as they could be read.
 pub(super) struct Read<'a> {
@@ -92,6 +93,7 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
         }
         route(item, &listeners, &goals, faults);
         proxy_protocol::route(item, &read.listeners, faults);
+        websocket::route(item, &read.listeners, faults);
     }
     let regexes = |r: &Route| {
         r.what

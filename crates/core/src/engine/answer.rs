@@ -54,6 +54,7 @@ impl Run {
             let (filter, mut cx) = self.cx(env, snapshot, route, open.filter);
             cx.client = &mut client;
             cx.framing = ex.framing;
+            cx.websocket = ex.websocket;
             filter.on_answer(&mut cx, &mut ex, open.id, answer)
         };
         ex.client = client;

@@ -53,6 +53,8 @@ mod rewrite;
 mod rewrite_path;
 #[cfg(test)]
 pub(crate) mod trial;
+mod websocket;
+mod websocket_origin;
 
 filters! {
     body_limit => BodyLimit,
@@ -64,6 +66,7 @@ filters! {
     request_id => RequestId,
     respond => Respond,
     rewrite => Rewrite,
+    websocket => Websocket,
 }
 
 /// What a filter is built from, beside its own config.

@@ -9,7 +9,7 @@ use wire::{Framing, Head};
 use super::{build, Build};
 use crate::config::{self, Fault};
 use crate::engine::Acts;
-use crate::filter::{Answer, AskId, Client, Cx, Exchange, Filter, Slot, Verdict};
+use crate::filter::{Answer, AskId, Client, Cx, Exchange, Filter, Outcome, Slot, Verdict};
 use crate::route::pattern::Path;
 use crate::snapshot::{Resolved, Shared, Snapshot};
 use crate::Nanos;
@@ -25,6 +25,7 @@ macro_rules! cx {
             route: 0,
             client: &mut $trial.client,
             framing: $trial.framing,
+            websocket: $trial.websocket,
             slot: &mut $trial.slot,
             filter: 0,
             acts: &mut $trial.acts,
@@ -38,11 +39,12 @@ pub(crate) struct Trial {
     pub(crate) now: Nanos,
     pub(crate) client: Client,
     pub(crate) framing: Framing,
+    pub(crate) websocket: bool,
     pub(crate) request: Head,
     pub(crate) response: Head,
     pub(crate) acts: Acts,
     pub(crate) snapshot: Snapshot,
-    slot: Slot,
+    pub(crate) slot: Slot,
     rng: algo::Rng,
     shared: Shared,
 }
@@ -62,6 +64,7 @@ impl Trial {
             now: 0,
             client: Client::new(std::net::SocketAddr::from(([192, 0, 2, 1], 1000))),
             framing: Framing::None,
+            websocket: false,
             request,
             response,
             acts: Acts::default(),
@@ -106,6 +109,20 @@ impl Trial {
         }
     }
 
+    /// Ends the request.
+    pub(crate) fn end(&mut self) {
+        let outcome = Outcome {
+            status: self.response.status(),
+            received: 0,
+            sent: 0,
+            took: 0,
+            complete: true,
+        };
+        let mut cx = cx!(self);
+        assert!(self.filter.needs().done);
+        self.filter.on_done(&mut cx, &outcome);
+    }
+
     /// Brings the filter an answer.
     pub(crate) fn answer(&mut self, answer: Answer<'_>) -> Verdict {
         let mut ex = Exchange {
@@ -113,6 +130,7 @@ impl Trial {
             response: std::mem::take(&mut self.response),
             client: self.client.clone(),
             framing: self.framing,
+            websocket: self.websocket,
         };
         let mut cx = cx!(self);
         let verdict = self.filter.on_answer(&mut cx, &mut ex, AskId(1), answer);

@@ -15,6 +15,7 @@ use super::{Address, Live, OTHER_ROUTES};
 pub struct Shared {
     endpoints: Mutex<Endpoints>,
     tables: Mutex<HashMap<String, Arc<algo::GcraTable>>>,
+    quotas: Mutex<HashMap<Box<str>, Arc<algo::QuotaTable>>>,
     pub(super) routes: Meter,
     pub(super) upstreams: Meter,
     pub(super) listeners: Meter,
@@ -102,9 +103,23 @@ impl Shared {
         table
     }
 
+    /// What clients of this route hold; made at its first use. Another capacity is of the next one: what is held
+    /// now stays counted, so the table is kept while anything is.
+    pub fn quota(&self, route: &str, capacity: usize) -> Arc<algo::QuotaTable> {
+        let mut quotas = lock(&self.quotas);
+        let fits = |q: &Arc<algo::QuotaTable>| q.capacity() == capacity || q.keys() > 0;
+        if let Some(q) = quotas.get(route).filter(|q| fits(q)) {
+            return q.clone();
+        }
+        let table = Arc::new(algo::QuotaTable::new(capacity));
+        quotas.insert(route.into(), table.clone());
+        table
+    }
+
     /// Forgets tables that no snapshot uses any more.
     pub fn sweep(&self) {
         lock(&self.tables).retain(|_, t| Arc::strong_count(t) > 1);
+        lock(&self.quotas).retain(|_, q| Arc::strong_count(q) > 1);
     }
 }
 

@@ -169,6 +169,10 @@ impl Shard {
         let to_be_secure = listener.tls.is_some();
         t.request.begin(info.framing, &limits);
         t.run.exchange.framing = info.framing;
+        if let Some(protocol) = info.upgrade {
+            let protocol = t.run.exchange.request.slice(protocol);
+            t.run.exchange.websocket = wire::websocket::is_protocol(protocol);
+        }
         self.wheel.clear(i);
         if let Some(reply) = self.acme.answer(&t.run.exchange.request) {
             return self.reply(i, t, &reply);

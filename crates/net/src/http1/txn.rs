@@ -57,6 +57,8 @@ pub(crate) struct Txn {
     pub flags: Flags,
     /// By when the rest of a request's body, which nobody wants, must have come; 0 until its response is out.
     pub drain_by: u64,
+    /// Bytes to throw away at most before the connection is closed.
+    pub linger_left: u32,
     /// For which upstreams the thread's owner answers.
     pub answers: Local,
     /// The number under which the owner knows it; 0 for what it does not answer.
