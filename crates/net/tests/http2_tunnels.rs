@@ -96,6 +96,49 @@ fn an_extended_connect_is_an_upgrade_to_the_origin() {
     origin.wait_for_ends(1);
 }
 
+/// The first word is the client's, or its end: nothing else makes the connection look at the stream again.
+#[test]
+fn what_a_client_says_first_in_a_tunnel_waits_for_no_word_of_the_origin() {
+    let origin = Origin::start(|mut peer| {
+        while let Some(r) = peer.head() {
+            let key = field(&r.head, "sec-websocket-key").unwrap_or_default();
+            let proof = accept(key);
+            peer.send(format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Accept: {proof}\r\n\r\n"
+            ));
+            while let Some(bytes) = peer.exactly(4) {
+                peer.send(&bytes);
+            }
+        }
+    });
+    let edge = Edge::start(&config2(&[origin.at], "", "", "", "[]"));
+    for first in [&b"ping"[..], b""] {
+        run(async {
+            let (mut send, _) = connect(edge.at()).await;
+            while !send.is_extended_connect_protocol_enabled() {
+                tokio::task::yield_now().await;
+            }
+            send = send.ready().await.expect("room");
+            let (response, mut to) = send
+                .send_request(websocket(&[VERSION]), false)
+                .expect("a stream");
+            let response = response.await.expect("a head");
+            assert_eq!(response.status(), 200);
+            let mut body = response.into_body();
+            if !first.is_empty() {
+                give(&mut to, first, false).await.expect("sent");
+                assert_eq!(body.data().await.expect("more").expect("data"), first);
+            }
+            to.send_data(Bytes::new(), true).expect("an end");
+            while let Some(data) = body.data().await {
+                assert_eq!(data.expect("no reset"), "");
+            }
+        });
+    }
+    origin.wait_for_ends(2);
+}
+
 #[test]
 fn to_an_upstream_of_http2_it_stays_one() {
     let mut builder = h2::server::Builder::new();

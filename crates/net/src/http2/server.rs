@@ -315,7 +315,7 @@ impl Shard {
             if given.room && !stream.pipe.borrow().gone {
                 self.conns[inner].writable = true;
                 self.guarded(inner, Self::drive);
-            } else if !fed && !stream.pipe.borrow().is_stirred() {
+            } else if !fed && !given.opened && !stream.pipe.borrow().is_stirred() {
                 return;
             }
         }

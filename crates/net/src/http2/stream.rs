@@ -40,6 +40,8 @@ pub(super) struct Given {
     pub room: bool,
     /// It is whole.
     pub done: bool,
+    /// A tunnel is open from now on: nobody has listened to what the client sends into it.
+    pub opened: bool,
 }
 
 /// The answer is none, or broke off.
@@ -90,6 +92,7 @@ impl Stream {
     /// Makes frames of what was answered.
     pub fn give(&mut self, cx: &mut Context<'_>, head: &mut Head, now: u64) -> Result<Given, Cut> {
         let mut pipe = self.pipe.borrow_mut();
+        let mut opened = false;
         loop {
             let respond = match &mut self.answer {
                 Answer::Head(respond) => respond,
@@ -101,6 +104,7 @@ impl Stream {
                     return Ok(Given {
                         room: pushed.room,
                         done: pushed.done,
+                        opened,
                     });
                 }
             };
@@ -119,6 +123,7 @@ impl Stream {
                     Ok(Given {
                         room: false,
                         done: false,
+                        opened,
                     })
                 };
             };
@@ -147,9 +152,11 @@ impl Stream {
                 return Ok(Given {
                     room: false,
                     done: true,
+                    opened,
                 });
             }
             self.answer = Answer::Body(send, outward);
+            opened = tunnel;
         }
     }
 
