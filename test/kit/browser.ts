@@ -5,13 +5,15 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { WebSocket } from 'ws';
 import { until } from './until.js';
+
+const run = promisify(execFile);
 
 /** A browser. */
 export interface Browser {
@@ -29,17 +31,23 @@ export interface Page {
   close(): Promise<void>;
 }
 
-/** Starts one; `undefined` where it is not installed: the test is to be skipped then, which CI takes for a failure. */
-export async function browser(t: TestContext): Promise<Browser | undefined> {
-  const isThere = await promisify(execFile)('chromium', ['--version']).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) {
-    t.skip('chromium is missing: sh test/kit/parts.sh installs it');
-    return undefined;
+/**
+ * Starts one; `undefined` where it is not installed: the test is to be skipped then, which CI takes for a failure.
+ * `ca` is the path of an authority that its user trusts, added as `ironsluice cert dev` says.
+ */
+export async function browser(t: TestContext, ca?: string): Promise<Browser | undefined> {
+  for (const program of ['chromium', ...(ca === undefined ? [] : ['certutil'])]) {
+    const isThere = await run('sh', ['-c', `command -v ${program}`]).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) {
+      t.skip(`${program} is missing: sh test/kit/parts.sh installs it`);
+      return undefined;
+    }
   }
   const home = await mkdtemp(join(tmpdir(), 'ironsluice-test-'));
+  if (ca !== undefined) await trust(home, ca);
   const child = spawn('chromium', [...QUIET, `--user-data-dir=${home}`, 'about:blank'], {
     env: { ...process.env, HOME: home },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -130,6 +138,14 @@ class DevTools {
   close(): void {
     this.#ws.terminate();
   }
+}
+
+/** What Chromium looks up on Linux: the user's own database of NSS. */
+async function trust(home: string, ca: string): Promise<void> {
+  const database = join(home, '.pki/nssdb');
+  await mkdir(database, { recursive: true });
+  await run('certutil', ['-d', `sql:${database}`, '-N', '--empty-password']);
+  await run('certutil', ['-d', `sql:${database}`, '-A', '-t', 'C,,', '-n', 'ironsluice', '-i', ca]);
 }
 
 /** Where it listens, which it says when it does. */

@@ -38,6 +38,7 @@ nginx nginx 1.18 -v peer
 haproxy haproxy 2.4 -v peer
 curl curl 7.68 --version client
 chromium chromium 100 --version browser
+certutil libnss3-tools 0.0 - browser
 openssl openssl 1.1.1 version client
 sslscan sslscan 2.0 --version tls
 testssl testssl.sh 3.0 --version tls
