@@ -225,10 +225,18 @@ export type EscapedSlash = 'reject' | 'keep';
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = BodyLimitFilter | ClientIpFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
+export type Filter = BodyLimitFilter | ClientIpFilter | GrpcWebFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
+
+/**
+ * Lets clients of gRPC-Web, such as browsers, call a service that speaks gRPC: their requests become gRPC, and its
+ * answers gRPC-Web, message by message, binary or as text. The upstream must speak HTTP/2 (`protocol: http2`).
+ */
+export interface GrpcWebFilter {
+  use: 'grpc_web';
+}
 
 /** Bounds of handshakes under way, each for one listener in one thread. A client is an address, of IPv6 a /64. */
 export interface Handshakes {
@@ -280,6 +288,11 @@ export interface Http2 {
    */
   cleartext?: boolean;
   /**
+   * False to speak HTTP/1.1 only: inside of TLS, ALPN then offers no `h2`.
+   * @default true
+   */
+  enabled?: boolean;
+  /**
    * What a client may cost that sends frames other than requests and bodies, in points that come back with time and
    * with traffic; then the connection ends with `ENHANCE_YOUR_CALM`.
    * @default 2000
@@ -287,11 +300,6 @@ export interface Http2 {
   flood_budget?: number;
   /**
    * The same of all bodies of a connection together, 64KiB to 64MiB.
-  /**
-   * False to speak HTTP/1.1 only: inside of TLS, ALPN then offers no `h2`.
-   * @default true
-   */
-  enabled?: boolean;
    * @default "1MiB"
    */
   initial_connection_window_size?: Size;
