@@ -164,6 +164,7 @@ async function flood(t: TestContext, ground: Ground, one: Case): Promise<void> {
   const slow: string[] = [];
   for (let round = 1; ; round += 1) {
     const descriptors = openFiles(pid);
+    const foreign = foreignTime(pid);
     // What was the most so far is forgotten.
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
     const before = memory(pid, 'VmRSS');
@@ -208,10 +209,30 @@ async function flood(t: TestContext, ground: Ground, one: Case): Promise<void> {
     const { quiet, flood } = outcome.kept;
     const most = Math.max(3 * quiet.p99, quiet.p99 + 20_000);
     if (flood.p99 <= most) return;
-    slow.push(`${flood.p99} µs, of at most ${most}`);
-    // The machine may have been busy with something else.
-    assert.ok(round < 3, `the good client waited: ${slow.join('; ')}`);
+    const share = foreign();
+    const told = `${flood.p99} µs, of at most ${most}`;
+    if (share > FOREIGN) t.diagnostic(`not counted: others had ${share} of the CPU; ${told}`);
+    else slow.push(told);
+    assert.ok(slow.length < 3, `the good client waited: ${slow.join('; ')}`);
+    if (round < 6) continue;
+    t.diagnostic('the good client was not judged: the machine was busy with something else');
+    return;
   }
+}
+
+/** Begins to measure; the function says which share of the gateway's CPU others had since then. */
+function foreignTime(pid: number): () => number {
+  const read = (): { all: number; busy: number; own: number } => {
+    const { idle, irq, nice, sys, user } = cpus()[1]?.times ?? { idle: 0, irq: 0, nice: 0, sys: 0, user: 0 };
+    const busy = user + nice + sys + irq;
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return { all: busy + idle, busy, own: 10 * (Number(stat[11]) + Number(stat[12])) }; // ticks of 10 ms
+  };
+  const from = read();
+  return () => {
+    const to = read();
+    return Math.max(0, to.busy - from.busy - (to.own - from.own)) / Math.max(1, to.all - from.all);
+  };
 }
 
 function openFiles(pid: number): number {
@@ -235,3 +256,6 @@ async function tools(): Promise<[string, string]> {
   };
   return [find('flood'), find('origin')];
 }
+
+/** A share of the gateway's CPU: with more for others a round says nothing of it. */
+const FOREIGN = 0.05;

@@ -399,8 +399,7 @@ impl Gateway {
         }
     }
 
-    /// Stops accepting, lets requests finish, and ends. Blocks until then, or until the timeout has
-    /// passed and what is left was cut. True if nothing was cut.
+    /// Stops accepting, lets requests finish, and ends; blocks. After the timeout the rest is cut. True if nothing was cut.
     pub fn drain(&self, timeout: Duration) -> bool {
         self.state().draining = true;
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX / 2);

@@ -1,8 +1,8 @@
-//! A shard: one thread that owns its listeners, its connections and its idle upstream connections,
-//! and shares nothing with the others but the tables behind the snapshot.
+//! A shard: one thread that owns its listeners, its connections and its idle upstream connections, and shares nothing
+//! with the others but the tables behind the snapshot.
 //!
-//! Of one batch of events, those of upstreams are handled first: an idle connection that spoke or
-//! ended is gone before a request could be given to it.
+//! Of one batch of events, those of upstreams are handled first: an idle connection that spoke or ended is gone before
+//! a request could be given to it.
 
 use std::collections::HashMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -178,8 +178,7 @@ impl Shard {
         bump(&self.counters.access_log_dropped, dropped);
     }
 
-    /// Ends a client's connection in the middle: a response that has begun ends with a reset, so
-    /// that nobody takes what was sent for the whole.
+    /// Ends a client's connection in the middle: a response that has begun ends with a reset, so that it looks cut.
     fn cut(&mut self, i: u32) {
         let t = self.take(i);
         if t.as_ref().is_some_and(|t| t.flags.responding) {
@@ -290,8 +289,7 @@ impl Shard {
         }
     }
 
-    /// Runs one step; a bug in it ends one connection, not the thread. A bug in a request is caught
-    /// closer by, in [`Shard::step`]: this is for all the rest.
+    /// Runs one step; a bug in it ends one connection, not the thread. In a request it is caught by [`Shard::step`].
     pub fn guarded(&mut self, i: u32, step: fn(&mut Self, u32)) {
         if catch_unwind(AssertUnwindSafe(|| step(self, i))).is_ok() {
             return;
