@@ -103,6 +103,12 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     assert.equal(await closed, Number(HABITS.largeMessage[engine].replace('close ', '')));
   },
 
+  async 'a client that asks for a small compression window gets no larger one'(t, engine) {
+    const { port } = await serve(t, engine, { compression: 'shared' });
+    const { ws } = await connect(t, port, '/', [], { perMessageDeflate: { serverMaxWindowBits: 9 } });
+    assert.equal(ws.extensions, engine === 'uws' ? '' : 'permessage-deflate');
+  },
+
   async 'what waits for a slow reader is bounded, and it is told when nothing waits'(t, engine) {
     const sent: Record<Sent, number> = { sent: 0, queued: 0, dropped: 0 };
     let drained = 0;

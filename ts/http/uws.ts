@@ -21,6 +21,7 @@ import {
 import { removePath } from './unix.js';
 import { headOf, type Owner, UwsExchange } from './uws-exchange.js';
 import { Lever } from './uws-lever.js';
+import { offerFor } from './uws-offer.js';
 import { socketHandlers } from './uws-socket.js';
 import type { Uws, UwsApp, UwsRequest, UwsResponse } from './uws-types.js';
 
@@ -210,7 +211,7 @@ class Server<C> implements AppServer, Owner {
           { own: { context: decision.accept, remoteAddress } },
           fieldOf(head.fields, 'sec-websocket-key') ?? '',
           decision.protocol ?? '',
-          fieldOf(head.fields, 'sec-websocket-extensions') ?? '',
+          offerFor(fieldOf(head.fields, 'sec-websocket-extensions')),
           context,
         ),
       );
