@@ -103,6 +103,18 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     assert.equal(await closed, Number(HABITS.largeMessage[engine].replace('close ', '')));
   },
 
+  async 'a large message may come in many small fragments'(t, engine) {
+    const lengths: number[] = [];
+    const { port } = await serve(t, engine, {
+      maxPayload: 4 << 20,
+      message: (_, data) => lengths.push(data.length),
+    });
+    const { ws } = await connect(t, port);
+    for (let n = 1; n <= 20_000; n += 1) ws.send(Buffer.alloc(64), { fin: n === 20_000 });
+    await until(() => lengths.length > 0 || ws.readyState !== ws.OPEN, 'the message');
+    assert.deepEqual(lengths, [20_000 * 64]);
+  },
+
   async 'a client that asks for a small compression window gets no larger one'(t, engine) {
     const { port } = await serve(t, engine, { compression: 'shared' });
     const { ws } = await connect(t, port, '/', [], { perMessageDeflate: { serverMaxWindowBits: 9 } });

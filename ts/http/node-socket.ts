@@ -18,10 +18,12 @@ export class Hub<C> {
   constructor(options: SocketOptions<C>, failed: (error: unknown) => void) {
     this.#options = options;
     this.#failed = failed;
+    const maxPayload = options.maxPayload ?? SOCKET_DEFAULTS.maxPayload;
     this.#wss = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      maxPayload: options.maxPayload ?? SOCKET_DEFAULTS.maxPayload,
+      maxPayload,
+      maxFragments: Math.max(MIN_FRAGMENTS, Math.ceil(maxPayload / MEAN_FRAGMENT)),
       perMessageDeflate: options.compression === 'shared' && NO_WINDOW,
       handleProtocols: () => this.#protocol ?? false,
     });
@@ -194,5 +196,8 @@ class NodeSocket<C> implements Socket<C> {
 
 const GOING_AWAY = 1001;
 const SWEEP_MS = 2_000;
+/** The library's bound, which is too low for large messages in small fragments: each fragment costs about as much as these bytes again. */
+const MIN_FRAGMENTS = 16_384;
+const MEAN_FRAGMENT = 64;
 /** Without memory a connection, as uWebSockets.js with its shared compressor. */
 const NO_WINDOW = { serverNoContextTakeover: true, clientNoContextTakeover: true };
