@@ -121,6 +121,19 @@ const CASES: Record<string, (t: TestContext, engine: Engine) => Promise<void>> =
     assert.equal(ws.extensions, engine === 'uws' ? '' : 'permessage-deflate');
   },
 
+  async 'a code that a client closes with is heard'(t, engine) {
+    const codes: number[] = [];
+    const { port } = await serve(t, engine, { close: (_, code) => codes.push(code) });
+    for (const code of [1000, 3000, 3999, 4000, 4999]) {
+      const { ws, closed } = await connect(t, port);
+      ws.close(code);
+      await closed;
+      await until(() => codes.length > 0, `the close with ${code}`);
+      const habit = code >= 3000 && code < 4000 ? HABITS.registeredClose[engine] : 'the same';
+      assert.deepEqual(codes.splice(0), [habit === 'the same' ? code : Number(habit)], `${code}`);
+    }
+  },
+
   async 'what waits for a slow reader is bounded, and it is told when nothing waits'(t, engine) {
     const sent: Record<Sent, number> = { sent: 0, queued: 0, dropped: 0 };
     let drained = 0;

@@ -72,6 +72,7 @@ export class Frames {
     this.#take(Buffer.from(early));
     stream.on('data', (part: Buffer) => this.#take(part));
     stream.on('end', over).on('close', over).on('error', over);
+    stream.resume(); // it was paused behind the head
   }
 
   /** The next frame; none if the other side has ended, in whatever way. */
