@@ -16,6 +16,7 @@ import { createLog } from '../ts/log.js';
 import type { LookedAt } from '../ts/native.js';
 import { folder, ironsluice, launch, type Running } from './kit/binary.js';
 import { type Certificate, certificate } from './kit/certificate.js';
+import { gateway } from './kit/gateway.js';
 
 const run = promisify(execFile);
 const ROUTES =
@@ -100,6 +101,38 @@ test('https on localhost is one line', async (t) => {
   await assert.rejects(curl(port, other.ca), /unable to get local issuer|self.signed|verify/i);
   const plain = await run('curl', ['-s', `http://localhost:${port}/`]);
   assert.match(plain.stdout, /"code":"plain_http"/);
+});
+
+test('bug: the development certificate fails the verification of an upstream', async (t) => {
+  const { certificate: own, port } = await dev(t);
+  for (const host of ['localhost', '127.0.0.1']) {
+    const front = await gateway(t, {
+      upstreams: [{ name: 'up', endpoints: [`${host}:${port}`], tls: { ca: own.ca } }],
+      routes: [{ name: 'all', to: 'up' }],
+    });
+    const answer = await front.get('/');
+    assert.deepEqual([answer.status, await answer.text()], [200, 'secure'], host);
+  }
+});
+
+test('bug: a development certificate that upstreams refuse is replaced, its authority is not', async (t) => {
+  if (!(await there(t, 'openssl'))) return;
+  const { state, ca } = await certificate(t);
+  const at = join(state, 'ironsluice/dev');
+  const path = (name: string): string => join(at, name);
+  const authority = await readFile(ca, 'utf8');
+  await writeFile(path('ext'), 'subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1,IP:::1\n');
+  const request = ['req', '-new', '-key', path('localhost.key'), '-subj', '/CN=localhost'];
+  await run('openssl', [...request, '-out', path('csr')]);
+  const by = ['-CA', ca, '-CAkey', path('ca.key'), '-days', '300', '-extfile', path('ext')];
+  const signed = await run('openssl', ['x509', '-req', '-in', path('csr'), '-set_serial', '7', ...by]);
+  await writeFile(path('localhost.pem'), signed.stdout + authority);
+  const again = await ironsluice(t, ['cert', 'dev'], { env: { XDG_STATE_HOME: state } });
+  assert.equal(again.code, 0, again.stderr);
+  assert.notEqual(await readFile(path('localhost.pem'), 'utf8'), signed.stdout + authority);
+  assert.equal(await readFile(ca, 'utf8'), authority);
+  const { stdout } = await run('openssl', ['x509', '-in', path('localhost.pem'), '-noout', '-text']);
+  assert.match(stdout, /DNS:localhost, IP Address:127\.0\.0\.1, IP Address:0:0:0:0:0:0:0:1\n/);
 });
 
 test('openssl: old versions and renegotiation are refused', async (t) => {

@@ -139,12 +139,14 @@ fn stands(dev: &DevCertificate, ca: &str) -> bool {
     let chain = read(&dev.cert);
     let pair = files::pair(&chain, &read(&dev.key));
     // The chain ends with the authority that made it.
-    chain.ends_with(ca.as_bytes()) && pair.is_ok_and(|p| p.not_after > facts::now() + RENEW)
+    chain.ends_with(ca.as_bytes())
+        && pair.is_ok_and(|p| {
+            p.not_after > facts::now() + RENEW && p.names.iter().map(AsRef::as_ref).eq(NAMES)
+        })
 }
 
 fn make_leaf(dev: &DevCertificate, ca: &str, issuer: &Authority) -> io::Result<()> {
-    let names = ["localhost", "*.localhost", "127.0.0.1", "::1"];
-    let mut params = params(names.map(str::to_owned).to_vec(), 397)?;
+    let mut params = params(NAMES.map(str::to_owned).to_vec(), 397)?;
     params
         .distinguished_name
         .push(DnType::CommonName, "localhost");
@@ -183,5 +185,8 @@ fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     fs::rename(&temporary, path)
 }
 
+/// What the certificate is for. `*.localhost` is not among them: verifiers want two labels behind a star, and
+/// one such name makes webpki, which checks all names against the authority's constraints, refuse the others too.
+const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// Seconds before its end at which a certificate is replaced: 30 days.
 const RENEW: u64 = 30 * 86_400;
