@@ -161,6 +161,11 @@ export interface ClientAuth {
   /** A PEM file of revocation lists. A path, relative to the config's file. Default: nothing is revoked. */
   crl?: File;
   /**
+   * What upstreams and apps are told of the certificate that a client showed.
+   * @default "none"
+   */
+  forward?: ClientCertForward;
+  /**
    * Whether clients are asked for a certificate, and whether they may come without.
    * @default "none"
    */
@@ -179,6 +184,16 @@ export interface ClientAuth {
  * - `required`: Without a good one there is no connection.
  */
 export type ClientAuthMode = 'none' | 'optional' | 'required';
+
+/**
+ * What upstreams and apps are told of a client's certificate, in the fields of RFC 9440. What clients write there
+ * themselves never passes.
+ * - `none`: Nothing.
+ * - `certificate`: `Client-Cert`: the certificate.
+ * - `chain`: Also `Client-Cert-Chain`: what the client showed beside it. Both have at most 32 KiB: a client that shows more
+ * gets no connection.
+ */
+export type ClientCertForward = 'none' | 'certificate' | 'chain';
 
 /** Finds out who the client is behind trusted proxies. */
 export interface ClientIpFilter {

@@ -41,4 +41,15 @@ pub struct ClientCertificate {
     pub not_after: u64,
     /// The certificate itself, DER.
     pub der: Box<[u8]>,
+    /// What upstreams are told of it, where the config asks for that.
+    pub told: Option<ToldCertificate>,
+}
+
+/// Fields for upstreams (RFC 9440), written once a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToldCertificate {
+    /// The value of Client-Cert.
+    pub certificate: Box<str>,
+    /// The value of Client-Cert-Chain; empty if it is not asked for, or the client showed no other certificate.
+    pub chain: Box<str>,
 }

@@ -30,6 +30,7 @@ pub mod path;
 pub mod proxy;
 pub mod span;
 pub mod status;
+pub mod structured;
 pub mod syntax;
 pub mod websocket;
 

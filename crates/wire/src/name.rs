@@ -1,7 +1,8 @@
 //! Field names that are known by number, so that a look-up compares one byte, not a string.
 //!
 //! Source: the IANA registry of HTTP field names; RFC 9110 section 5.1 (case-insensitive).
-//! Bound:  at most 63 names, one bit each in the head's mask.
+//! Bound:  at most 63 names, one bit each in the head's mask (a `u64`), checked when this is compiled. It is
+//!         full: one more name needs another's place, or a wider mask.
 
 macro_rules! names {
     ($($variant:ident = $text:literal),* $(,)?) => {
@@ -38,6 +39,8 @@ names! {
     Allow = "Allow",
     Authorization = "Authorization",
     CacheControl = "Cache-Control",
+    ClientCert = "Client-Cert",
+    ClientCertChain = "Client-Cert-Chain",
     Connection = "Connection",
     ContentEncoding = "Content-Encoding",
     ContentLength = "Content-Length",

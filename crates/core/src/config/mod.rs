@@ -51,7 +51,8 @@ pub use self::proxy_protocol::{ProxyValue, ProxyVersion, SentValue, UpstreamProx
 pub use self::route::{EscapedSlash, RawFilter, Route, Share, To};
 pub use self::text::{Bind, Name, Whole};
 pub use self::tls::{
-    ClientAuth, ClientAuthMode, Handshakes, ListenerTls, TlsServer, TlsVersion, UpstreamTls,
+    ClientAuth, ClientAuthMode, ClientCertForward, Handshakes, ListenerTls, TlsServer, TlsVersion,
+    UpstreamTls,
 };
 pub use self::units::{Duration, Rate, Size};
 pub use self::upstream::{

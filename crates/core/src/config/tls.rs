@@ -124,6 +124,23 @@ pub struct ClientAuth {
     /// end for whatever follows), e-mail addresses or IP addresses. Default: any that `ca` vouches for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub san: Vec<String>,
+    /// What upstreams and apps are told of the certificate that a client showed.
+    pub forward: ClientCertForward,
+}
+
+/// What upstreams and apps are told of a client's certificate, in the fields of RFC 9440. What clients write there
+/// themselves never passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertForward {
+    /// Nothing.
+    #[default]
+    None,
+    /// `Client-Cert`: the certificate.
+    Certificate,
+    /// Also `Client-Cert-Chain`: what the client showed beside it. Both have at most 32 KiB: a client that shows more
+    /// gets no connection.
+    Chain,
 }
 
 /// Whether clients show certificates.

@@ -180,7 +180,9 @@ fn step(name: &str) -> String {
 }
 
 /// What an upstream is told of the client; see [`crate::forward::announce`].
-const WRITTEN: [Name; 5] = [
+const WRITTEN: [Name; 7] = [
+    Name::ClientCert,
+    Name::ClientCertChain,
     Name::Forwarded,
     Name::XForwardedFor,
     Name::XForwardedHost,

@@ -1,8 +1,10 @@
-//! What an upstream is told of the client: X-Forwarded-For, -Proto and -Host.
+//! What an upstream is told of the client: X-Forwarded-For, -Proto and -Host, and of its certificate
+//! Client-Cert and Client-Cert-Chain (RFC 9440) where the listener asks for them.
 //!
 //! Nothing a client says of itself passes: from a peer that is no trusted hop, these fields and
 //! their cousins are replaced. From a trusted one, X-Forwarded-For keeps its trusted part and the
-//! client's own entry, and the peer is added (RFC 7239 section 5.2 describes the practice).
+//! client's own entry, and the peer is added (RFC 7239 section 5.2 describes the practice). The
+//! certificate's fields are taken from nobody: a hop that does not know them passes on what clients write.
 //!
 //! An app of this process is told more: `Ironsluice-Client` (the proved address),
 //! `Ironsluice-Route` (its name) and `Ironsluice-Timeout` (for the response's head, milliseconds).
@@ -22,12 +24,25 @@ pub fn announce(ex: &mut Exchange) {
     let mut hops = Text::default();
     if client.trusted_peer {
         keep_trusted(req, client.trusted_hops, &mut hops);
+        req.remove_names(CERTIFICATE);
     } else {
         req.remove_names(SPOOFED);
     }
     hops.ip(client.peer.ip().to_canonical());
     let put = req.set_known(Name::XForwardedFor, hops.bytes());
     debug_assert!(put.is_ok(), "addresses and what a head held are valid");
+    let told = client.tls.as_ref().map(|tls| tls.certificate.as_ref());
+    if let Some(told) = told.flatten().and_then(|c| c.told.as_ref()) {
+        for (name, value) in [
+            (Name::ClientCert, &told.certificate),
+            (Name::ClientCertChain, &told.chain),
+        ] {
+            if !value.is_empty() {
+                // In a head that is full its client is nobody.
+                let _full = req.set_known(name, value.as_bytes());
+            }
+        }
+    }
     if !client.trusted_peer || req.get(Name::XForwardedProto).is_none() {
         let proto: &[u8] = if client.tls.is_some() {
             b"https"
@@ -159,6 +174,8 @@ const SHORT: usize = 128;
 
 /// What only a trusted hop may say, and fields that some frameworks believe.
 const SPOOFED: Names = Names::new(&[
+    Name::ClientCert,
+    Name::ClientCertChain,
     Name::Forwarded,
     Name::XForwardedFor,
     Name::XForwardedHost,
@@ -170,6 +187,9 @@ const SPOOFED: Names = Names::new(&[
     Name::XRealIp,
     Name::XRewriteUrl,
 ]);
+
+/// What nobody may say but the gateway.
+const CERTIFICATE: Names = Names::new(&[Name::ClientCert, Name::ClientCertChain]);
 
 #[cfg(test)]
 mod tests {

@@ -7,8 +7,8 @@ use gateway_core::secure::Secure;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::UnbufferedClientConnection;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::files::{system_roots, Files, Stamp};
@@ -110,25 +110,12 @@ impl Used {
             (Some(cert), Some(key)) => {
                 let (cert_at, key_at) = (format!("{at}.client_cert"), format!("{at}.client_key"));
                 // Both are judged as a listener's are.
-                let _good = files.pair((&cert_at, cert), (&key_at, key))?;
-                let chain = files.read(&cert_at, cert).map_err(|f| vec![f])?;
-                let secret = files.read(&key_at, key).map_err(|f| vec![f])?;
-                identity.extend_from_slice(&chain);
-                let fault = || {
-                    vec![Fault::new(
-                        &cert_at,
-                        format!("{cert} cannot be used"),
-                        "replace it",
-                    )]
-                };
-                let certs: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
-                let secret = PrivateKeyDer::from_pem_slice(&secret);
-                builder
-                    .with_client_auth_cert(
-                        certs.map_err(|_| fault())?,
-                        secret.map_err(|_| fault())?,
-                    )
-                    .map_err(|_| fault())?
+                let pair = files.pair((&cert_at, cert), (&key_at, key))?;
+                for der in &pair.key.cert {
+                    identity.extend_from_slice(der);
+                }
+                let shown = SingleCertAndKey::from(pair.key);
+                builder.with_client_cert_resolver(Arc::new(shown))
             }
             _ => builder.with_no_client_auth(),
         };

@@ -2,17 +2,24 @@
 
 use std::net::IpAddr;
 
-use gateway_core::secure::{ClientCertificate, Secure};
+use gateway_core::config::ClientCertForward;
+use gateway_core::secure::{ClientCertificate, Secure, ToldCertificate};
+use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use wire::structured::byte_sequences;
 use x509_parser::der_parser::{oid, Oid};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Adds to `before` what the handshake proved. An error is a word for metrics.
-pub(super) fn of(connection: &CommonState, before: Secure) -> Result<Secure, &'static str> {
+pub(super) fn of(
+    connection: &CommonState,
+    before: Secure,
+    forward: ClientCertForward,
+) -> Result<Secure, &'static str> {
     let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-    let first = connection.peer_certificates().and_then(<[_]>::first);
-    let certificate = match first {
+    let shown = connection.peer_certificates().unwrap_or_default();
+    let mut certificate = match shown.first() {
         Some(der) => Some(certificate(der).ok_or("certificate_bad")?),
         None => None,
     };
@@ -20,6 +27,9 @@ pub(super) fn of(connection: &CommonState, before: Secure) -> Result<Secure, &'s
     let ended = certificate.as_ref().is_some_and(|c| c.not_after < now());
     if resumed && ended {
         return Err("certificate_expired");
+    }
+    if let Some(certificate) = &mut certificate {
+        certificate.told = told(shown, forward)?;
     }
     let suite = connection.negotiated_cipher_suite();
     Ok(Secure {
@@ -32,6 +42,27 @@ pub(super) fn of(connection: &CommonState, before: Secure) -> Result<Secure, &'s
         certificate,
         ..before
     })
+}
+
+/// What upstreams are told of the certificates that a client showed.
+fn told(
+    shown: &[CertificateDer<'_>],
+    forward: ClientCertForward,
+) -> Result<Option<ToldCertificate>, &'static str> {
+    let some = match forward {
+        ClientCertForward::None => return Ok(None),
+        ClientCertForward::Certificate => &shown[..1],
+        ClientCertForward::Chain => shown,
+    };
+    // Looked at first: base64 makes four of three.
+    if some.iter().map(|c| c.len()).sum::<usize>() > MAX_TOLD / 4 * 3 {
+        return Err("certificate_too_long");
+    }
+    let list = |all: &[CertificateDer<'_>]| byte_sequences(all.iter().map(AsRef::as_ref)).into();
+    Ok(Some(ToldCertificate {
+        certificate: list(&some[..1]),
+        chain: list(&some[1..]),
+    }))
 }
 
 /// What a certificate says of its holder; none if it cannot be read.
@@ -97,4 +128,6 @@ pub(super) fn has_key(der: &[u8], spki: &[u8]) -> bool {
     read.is_some_and(|(_, c)| c.public_key().raw == spki)
 }
 
+/// Bytes of the fields that tell of a client's certificates, but for their colons and commas.
+const MAX_TOLD: usize = 32 << 10;
 const ACME_IDENTIFIER: Oid<'static> = oid!(1.3.6 .1 .5 .5 .7 .1 .31);

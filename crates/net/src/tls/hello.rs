@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use gateway_core::config::ClientCertForward;
 use rustls::server::{Acceptor, UnbufferedServerConnection};
 
 use super::server::ServerTls;
@@ -21,6 +22,7 @@ pub(super) struct Greeted {
     pub connection: UnbufferedServerConnection,
     pub sni: Option<Box<str>>,
     pub policy: u64,
+    pub forward: ClientCertForward,
 }
 
 impl Hello {
@@ -61,6 +63,7 @@ impl Hello {
                 connection: connection.map_err(|_| failed("internal"))?,
                 sni,
                 policy: chosen.policy,
+                forward: chosen.forward,
             }));
         }
         Ok(None)

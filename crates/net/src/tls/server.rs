@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use gateway_core::config::{
-    Acme, ClientAuth, ClientAuthMode, Fault, ListenerTls, TlsServer, TlsVersion,
+    Acme, ClientAuth, ClientAuthMode, ClientCertForward, Fault, ListenerTls, TlsServer, TlsVersion,
 };
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
@@ -43,6 +43,8 @@ pub(super) struct Served {
     configs: Vec<Arc<ServerConfig>>,
     /// A name for each policy, equal for those that ask for the same, also over changes of config.
     policies: Vec<u64>,
+    /// For each policy, what upstreams are told.
+    forwards: Vec<ClientCertForward>,
     names: Arc<Names>,
     stamps: Vec<Stamp>,
 }
@@ -51,6 +53,7 @@ pub(super) struct Served {
 pub(super) struct Chosen {
     pub config: Arc<ServerConfig>,
     pub policy: u64,
+    pub forward: ClientCertForward,
 }
 
 /// A certificate that is served.
@@ -123,7 +126,11 @@ impl ServerTls {
 
     pub(super) fn choose(&self, hello: &ClientHello<'_>) -> Chosen {
         if let Some(config) = self.published.challenge(hello) {
-            return Chosen { config, policy: 0 };
+            return Chosen {
+                config,
+                policy: 0,
+                forward: ClientCertForward::None,
+            };
         }
         let served = self.served();
         let name = hello.server_name().map(str::to_ascii_lowercase);
@@ -131,6 +138,7 @@ impl ServerTls {
         Chosen {
             config: served.configs[usize::from(policy)].clone(),
             policy: served.policies[usize::from(policy)],
+            forward: served.forwards[usize::from(policy)],
         }
     }
 
@@ -233,6 +241,7 @@ impl Served {
                 .iter()
                 .map(|p| algo::stable_hash(&p.identity))
                 .collect(),
+            forwards: policies.iter().map(|p| p.forward).collect(),
             names,
             stamps: files.stamps,
         };
@@ -301,6 +310,7 @@ fn authority(at: &str, acme: &Acme, ground: &Ground<'_>, faults: &mut Vec<Fault>
 struct Policy {
     /// Equal for policies that ask for the same.
     identity: Vec<u8>,
+    forward: ClientCertForward,
     verifier: Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>,
 }
 
@@ -317,6 +327,7 @@ fn policy(
     else {
         return Some(Policy {
             identity: Vec::new(),
+            forward: ClientCertForward::None,
             verifier: None,
         });
     };
@@ -345,13 +356,14 @@ fn policy(
             "mend the files",
         ));
     });
-    identity.push(auth.mode as u8);
+    identity.extend([auth.mode as u8, auth.forward as u8]);
     for name in &auth.san {
         identity.extend_from_slice(name.as_bytes());
         identity.push(0);
     }
     Some(Policy {
         identity,
+        forward: auth.forward,
         verifier: Some(Allowed::of(verifier.ok()?, &auth.san)),
     })
 }

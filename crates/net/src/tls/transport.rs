@@ -16,6 +16,7 @@
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
+use gateway_core::config::ClientCertForward;
 use gateway_core::secure::Secure;
 use rustls::Error;
 
@@ -47,6 +48,8 @@ pub(crate) struct Tls {
     pub(super) facts: Rc<Secure>,
     /// Names what was asked of the client; see [`super::server::ServerTls::fits`].
     pub(crate) policy: u64,
+    /// What upstreams are told of the client's certificate.
+    forward: ClientCertForward,
 }
 
 /// What a handshake came to.
@@ -135,6 +138,7 @@ impl Tls {
             finishing: false,
             facts: Rc::new(facts),
             policy: 0,
+            forward: ClientCertForward::None,
         })
     }
 
@@ -183,6 +187,7 @@ impl Tls {
                     Ok(None) => {}
                     Ok(Some(greeted)) => {
                         self.policy = greeted.policy;
+                        self.forward = greeted.forward;
                         self.facts = Rc::new(Secure {
                             sni: greeted.sni,
                             ..Secure::default()
@@ -227,8 +232,8 @@ impl Tls {
     fn shaken(&mut self) -> Shake {
         let before = std::mem::take(Rc::make_mut(&mut self.facts));
         let facts = match &self.session {
-            Session::Server(c) => super::facts::of(c, before),
-            Session::Client(c) => super::facts::of(c, before),
+            Session::Server(c) => super::facts::of(c, before, self.forward),
+            Session::Client(c) => super::facts::of(c, before, ClientCertForward::None),
             Session::Hello(_) => Ok(before),
         };
         match facts {

@@ -279,7 +279,8 @@ pub const EXTENSIONS: u32 = 16 << 10;
 /// As for Content-Length: what a signed 64-bit counter holds.
 const LONGEST_CHUNK: u64 = i64::MAX as u64;
 
-const FORBIDDEN_PREFIXES: [&[u8]; 8] = [
+const FORBIDDEN_PREFIXES: [&[u8]; 9] = [
+    b"client-cert",
     b"content-",
     b"if-",
     b"proxy-",

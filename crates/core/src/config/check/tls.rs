@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::{child, most, quote, Fault, Item, Listener, Upstream, MAX_CHOICES};
-use crate::config::tls::{ClientAuth, ClientAuthMode, ListenerTls, UpstreamTls, MAX_CERTIFICATES};
+use crate::config::tls::{
+    ClientAuth, ClientAuthMode, ClientCertForward, ListenerTls, UpstreamTls, MAX_CERTIFICATES,
+};
 use crate::config::{Address, Duration};
 
 /// Adds to `faults` what is wrong with TLS of a listener.
@@ -54,6 +56,7 @@ fn client(at: &str, auth: &ClientAuth, faults: &mut Vec<Fault>) {
             ("ca", auth.ca.is_some()),
             ("crl", auth.crl.is_some()),
             ("san", !auth.san.is_empty()),
+            ("forward", auth.forward != ClientCertForward::None),
         ];
         for (key, _) in keys.iter().filter(|(_, there)| *there) {
             faults.push(Fault::on_key(
