@@ -1,7 +1,8 @@
 /**
  * Clients that others wrote, against the edge: curl, nghttp, h2load, and the chat in Chromium.
  *
- * All verify the development certificate. Which protocol was spoken is what the gateway's own access log says.
+ * curl and Chromium verify the development certificate; nghttp and h2load take any. Which protocol was spoken is what
+ * the gateway's own access log says.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
