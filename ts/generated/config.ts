@@ -242,7 +242,7 @@ export type File = string;
 /** A filter; `use` names it. */
 export type Filter = BodyLimitFilter | ClientIpFilter | GrpcWebFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
 
-/** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
+/** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
 
 /**

@@ -43,6 +43,8 @@ pub struct Entry<'a> {
     pub request: &'a Head,
     /// How it ended.
     pub outcome: &'a Outcome,
+    /// The status of a call of gRPC.
+    pub grpc_status: Option<u32>,
     /// The route's name.
     pub route: Option<&'a str>,
     /// The upstream's name.
@@ -85,6 +87,7 @@ impl Variable {
             Self::ClientIp => write!(scratch, "{}", entry.client.ip),
             Self::Peer => write!(scratch, "{}", entry.client.peer),
             Self::Status => write!(scratch, "{}", o.status),
+            Self::GrpcStatus => write!(scratch, "{}", entry.grpc_status?),
             Self::RequestBytes => write!(scratch, "{}", o.received),
             Self::ResponseBytes => write!(scratch, "{}", o.sent),
             Self::Duration => write!(
@@ -117,7 +120,11 @@ impl Variable {
     fn is_number(&self) -> bool {
         matches!(
             self,
-            Self::Status | Self::RequestBytes | Self::ResponseBytes | Self::Duration
+            Self::Status
+                | Self::GrpcStatus
+                | Self::RequestBytes
+                | Self::ResponseBytes
+                | Self::Duration
         )
     }
 }

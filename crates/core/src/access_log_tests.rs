@@ -8,6 +8,7 @@ struct Given {
     request: Head,
     outcome: Outcome,
     path: Vec<u8>,
+    grpc_status: Option<u32>,
 }
 
 impl Given {
@@ -33,6 +34,7 @@ impl Given {
             request,
             outcome,
             path: b"/a".to_vec(),
+            grpc_status: None,
         }
     }
 
@@ -48,6 +50,7 @@ impl Given {
             protocol: "HTTP/1.1",
             request: &self.request,
             outcome: &self.outcome,
+            grpc_status: self.grpc_status,
             route: Some("items"),
             upstream: None,
             endpoint: None,
@@ -80,8 +83,8 @@ fn every_variable_has_a_value_or_a_dash() {
         ("$status $request_bytes/$response_bytes", "200 7/1234"),
         ("$duration ms $listener", "1234.567 ms web"),
         (
-            "$route $upstream $endpoint $code $request_id",
-            "items - - - -",
+            "$route $upstream $endpoint $grpc_status $code $request_id",
+            "items - - - - -",
         ),
         (
             "$header_user_agent",
@@ -96,6 +99,17 @@ fn every_variable_has_a_value_or_a_dash() {
     ] {
         assert_eq!(Given::new().text(format), want, "{format}");
     }
+}
+
+#[test]
+fn the_status_of_a_call_is_a_number() {
+    let given = Given {
+        grpc_status: Some(14),
+        ..Given::new()
+    };
+    assert_eq!(given.text("$status $grpc_status"), "200 14");
+    let value: serde_json::Value = serde_json::from_slice(&given.line("json")).expect("JSON");
+    assert_eq!(value["grpc_status"], 14);
 }
 
 #[test]
@@ -123,7 +137,7 @@ fn json_holds_every_key_and_null_for_what_is_missing() {
             "time": "1994-11-06T08:49:37.042Z", "client_ip": "192.0.2.7", "peer": "192.0.2.7:5000",
             "listener": "web", "route": "items", "upstream": null, "endpoint": null, "method": "GET",
             "host": "h.example", "path": "/a", "query": "b=1", "protocol": "HTTP/1.1", "status": 200,
-            "code": null, "request_bytes": 7, "response_bytes": 1234, "duration": 1234.567, "request_id": null,
+            "grpc_status": null, "code": null, "request_bytes": 7, "response_bytes": 1234, "duration": 1234.567, "request_id": null,
         })
     );
 }

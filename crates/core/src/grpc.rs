@@ -100,6 +100,18 @@ pub fn timeout(request: &Head) -> Option<Nanos> {
     Some(number.saturating_mul(unit))
 }
 
+/// How a call went, from the trailers or the head of its answer. None if they do not say it, or say no number.
+pub fn status(fields: &Head) -> Option<u32> {
+    let text = fields.find(b"grpc-status")?;
+    let is_number = text.iter().all(u8::is_ascii_digit);
+    // A field has any bytes, and `parse` takes a sign.
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|_| is_number)?
+        .parse()
+        .ok()
+}
+
 fn status_of(status: u16) -> &'static str {
     match status {
         400 => "13",                   // INTERNAL
@@ -184,6 +196,27 @@ mod tests {
         ] {
             assert_eq!(timeout(&call("application/grpc", text)), nanos, "{text}");
         }
+    }
+
+    #[test]
+    fn statuses() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("16", Some(16)),
+            ("007", Some(7)),
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", None),
+            ("", None),
+            ("+1", None),
+            ("-1", None),
+            ("OK", None),
+            ("1, 2", None),
+        ] {
+            let mut head = Head::new();
+            head.set(b"Grpc-Status", text.as_bytes()).expect("a field");
+            assert_eq!(status(&head), number, "{text}");
+        }
+        assert_eq!(status(&Head::new()), None);
     }
 
     #[test]

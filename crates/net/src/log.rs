@@ -14,6 +14,7 @@ use std::time::Duration;
 use gateway_core::access_log::{Entry, MAX_LINE};
 use gateway_core::config::{Format, Sink};
 use gateway_core::filter::Outcome;
+use gateway_core::grpc;
 use gateway_core::metrics::{bump, ShardCounters};
 use gateway_core::snapshot::Snapshot;
 use wire::Version;
@@ -90,6 +91,7 @@ impl Lines {
             request: &ex.request,
             listener,
             outcome,
+            grpc_status: t.grpc_status.or_else(|| grpc::status(&ex.response)),
             route: t.run.route().map(|r| &*r.name),
             upstream: upstream.map(|u| &*u.name),
             endpoint: endpoint.map(|e| &e.live.address),

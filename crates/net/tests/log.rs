@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use kit::http2::{config2, connect, map, post, request, run, take, Origin2};
 use kit::{config_to, Client, Edge, Origin, PATIENCE};
 
 #[test]
@@ -44,6 +45,61 @@ fn each_request_has_one_line_however_it_ended() {
         lines[0].contains(" 400 ") && lines[0].ends_with(" -"),
         "{lines:?}"
     );
+}
+
+#[test]
+fn calls_of_grpc_say_how_they_went() {
+    let origin = Origin2::start(|mut turn| async move {
+        take(&mut turn.body).await.expect("a body");
+        let grpc = ("content-type", "application/grpc");
+        match turn.head.uri.path() {
+            "/trailers" => {
+                let trailers = Some(map(&[("grpc-status", "5")]));
+                turn.answer(map(&[grpc]), b"a message", trailers).await;
+            }
+            "/only" => {
+                let head = map(&[grpc, ("grpc-status", "13")]);
+                turn.answer(head, b"", None).await;
+            }
+            // Neither says how it went.
+            "/silent" => turn.answer(map(&[grpc]), b"a message", None).await,
+            _ => {
+                let trailers = Some(map(&[("x-more", "1")]));
+                turn.answer(map(&[]), b"a page", trailers).await;
+            }
+        }
+    });
+    let small = r#"[{ "use": "body_limit", "max": "1B" }]"#;
+    let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+    let (bridge, web) = (
+        r#"[{ "use": "grpc_web" }]"#,
+        [("content-type", "application/grpc-web")],
+    );
+    // Without `te` a client gets no trailers, but there were some.
+    let alone = &grpc[..1];
+    for (filters, path, fields, line) in [
+        ("[]", "/trailers", &grpc[..], "200 5 -"),
+        ("[]", "/trailers", alone, "200 5 -"),
+        (bridge, "/trailers", &web, "200 5 -"),
+        ("[]", "/only", &grpc, "200 13 -"),
+        ("[]", "/silent", &grpc, "200 - -"),
+        ("[]", "/page", &grpc, "200 - -"),
+        (small, "/refused", &grpc, "200 2 body_too_large"),
+        (small, "/refused", &[], "413 - body_too_large"),
+    ] {
+        let log = Log::new("calls");
+        let upstream = r#""protocol": "http2""#;
+        let config = config2(&[origin.at], "", "", upstream, filters);
+        let format = r#""format": "$status $grpc_status $code""#;
+        let edge = Edge::start(&log.with(&config, format));
+        let answer = run(async {
+            let (send, _) = connect(edge.at()).await;
+            let call = request("POST", path, fields);
+            post(&send, call, &[b"\0\0\0\0\x03abc"], None).await
+        });
+        assert!(answer.is_ok(), "{path}: {answer:?}");
+        assert_eq!(log.wait_for(1), [line], "{path}");
+    }
 }
 
 #[test]
@@ -229,9 +285,13 @@ impl Log {
     }
 
     fn config(&self, origin: &Origin, format: &str) -> String {
+        self.with(&config_to(&[origin.at], "{}", "[]"), format)
+    }
+
+    fn with(&self, config: &str, format: &str) -> String {
         let to = self.path.display();
         let log = format!(r#"{{ "access_log": {{ "to": "{to}", {format} }}, "#);
-        config_to(&[origin.at], "{}", "[]").replacen('{', &log, 1)
+        config.replacen('{', &log, 1)
     }
 
     fn wait_for(&self, lines: usize) -> Vec<String> {

@@ -102,10 +102,12 @@ pub enum Variable {
     Path,
     /// The query, without the question mark.
     Query,
-    /// `HTTP/1.1` or `HTTP/1.0`.
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`: what the client spoke.
     Protocol,
     /// The status sent to the client.
     Status,
+    /// The status of a call of gRPC, a number: the trailers' or the response head's, an upstream's or the gateway's own.
+    GrpcStatus,
     /// The code of the gateway's own reply.
     Code,
     /// Body bytes received from the client.
@@ -126,7 +128,7 @@ text!(
     Format,
     "json or a text with $variables",
     r"^.{1,4096}$",
-    "`json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign."
+    "`json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign."
 );
 
 impl Format {
@@ -232,7 +234,7 @@ fn json() -> Format {
 }
 
 /// Every variable but header fields and values of PROXY headers, in the order of a JSON line.
-pub const VARIABLES: [(&str, Variable); 18] = [
+pub const VARIABLES: [(&str, Variable); 19] = [
     ("time", Variable::Time),
     ("client_ip", Variable::ClientIp),
     ("peer", Variable::Peer),
@@ -246,6 +248,7 @@ pub const VARIABLES: [(&str, Variable); 18] = [
     ("query", Variable::Query),
     ("protocol", Variable::Protocol),
     ("status", Variable::Status),
+    ("grpc_status", Variable::GrpcStatus),
     ("code", Variable::Code),
     ("request_bytes", Variable::RequestBytes),
     ("response_bytes", Variable::ResponseBytes),

@@ -4,6 +4,7 @@
 
 use gateway_core::body::Side;
 use gateway_core::forward::Failure;
+use gateway_core::grpc;
 use gateway_core::reply::Reply;
 
 use super::body::{Cut, Reader};
@@ -277,12 +278,15 @@ impl Shard {
         }
         t.out.truncate(t.head_at);
         t.flags.responding = false;
+        t.grpc_status = None;
         self.reply(i, t, &gateway_core::forward::reply(why))
     }
 
     fn end_response(&mut self, i: u32, t: &mut Txn) -> Next {
         if !t.response.done || t.response.writer == super::body::Writer::Chunked {
             if let Some(trailers) = t.response.trailers.as_deref_mut() {
+                // Before a filter that puts them elsewhere.
+                t.grpc_status = grpc::status(trailers);
                 t.run.trailers(&mut env!(self), trailers);
             }
             let with = t.flags.trailers;

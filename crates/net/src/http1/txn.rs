@@ -47,6 +47,8 @@ pub(crate) struct Txn {
     /// When the head's first byte was seen.
     pub started: u64,
     pub status: u16,
+    /// How a call of gRPC went, from the trailers of its response.
+    pub grpc_status: Option<u32>,
     /// Bytes of interim responses passed on; bounded.
     pub interim: u32,
     pub asks: Vec<Pending>,
@@ -181,6 +183,7 @@ impl Txn {
         self.connect_by = 0;
         self.patience = 0;
         self.status = 0;
+        self.grpc_status = None;
         self.interim = 0;
         self.asks.clear();
         self.collect = None;
