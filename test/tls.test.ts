@@ -161,7 +161,16 @@ test('openssl: old versions and renegotiation are refused', async (t) => {
   assert.match(await ask(['-alpn', 'spdy/3']), /alert no application protocol/);
 });
 
-test('sslscan finds two versions and six suites', async (t) => {
+test('what scanners find', { concurrency: true, timeout: 300_000 }, async (t) => {
+  // They wait more than they work, so they run beside each other.
+  await Promise.all([
+    t.test('sslscan: two versions, six suites and three groups', sslscan),
+    t.test('testssl: protocols, suites and preferences, nothing above INFO', testssl('-p', '-s', '-f', '-P')),
+    t.test('testssl: vulnerabilities, nothing above INFO', testssl('-U')),
+  ]);
+});
+
+async function sslscan(t: TestContext): Promise<void> {
   if (!(await there(t, 'sslscan'))) return;
   const { port } = await dev(t);
   const { stdout } = await run('sslscan', ['--no-colour', `localhost:${port}`]);
@@ -182,23 +191,27 @@ test('sslscan finds two versions and six suites', async (t) => {
   );
   assert.equal(suites.length, 6, stdout);
   for (const name of suites) assert.match(name ?? '', /GCM|CHACHA20/);
+  const groups = [...stdout.matchAll(/^TLSv1\.\d +\d+ bits +(\S+)/gm)].map(([, name]) => name);
+  assert.deepEqual(groups, ['secp256r1', 'secp384r1', 'x25519']);
   assert.match(stdout, /Session renegotiation not supported/);
-});
+}
 
-test('testssl finds nothing above INFO', { timeout: 300_000 }, async (t) => {
-  if (!(await there(t, 'testssl'))) return;
-  const { certificate: own, port } = await dev(t);
-  const json = join(own.state, 'found.json');
-  const what = ['-p', '-s', '-f', '-P', '-U', '--severity', 'LOW', '--jsonfile', json];
-  const quiet = ['--quiet', '--color', '0', '--warnings', 'batch', '--add-ca', own.ca];
-  await run('testssl', [...quiet, ...what, `localhost:${port}`]).catch(() => {}); // it ends with the number of its findings
-  const found = JSON.parse(await readFile(json, 'utf8')) as { id: string; severity: string }[];
-  // What it says of its own OpenSSL is nothing of ours.
-  assert.deepEqual(
-    found.filter(({ id }) => id !== 'engine_problem'),
-    [],
-  );
-});
+function testssl(...groups: string[]): (t: TestContext) => Promise<void> {
+  return async (t) => {
+    if (!(await there(t, 'testssl'))) return;
+    const { certificate: own, port } = await dev(t);
+    const json = join(own.state, 'found.json');
+    const what = [...groups, '--severity', 'LOW', '--jsonfile', json];
+    const quiet = ['--quiet', '--color', '0', '--warnings', 'batch', '--add-ca', own.ca];
+    await run('testssl', [...quiet, ...what, `localhost:${port}`]).catch(() => {}); // it ends with the number of its findings
+    const found = JSON.parse(await readFile(json, 'utf8')) as { id: string; severity: string }[];
+    // What it says of its own OpenSSL is nothing of ours.
+    assert.deepEqual(
+      found.filter(({ id }) => id !== 'engine_problem'),
+      [],
+    );
+  };
+}
 
 test('paths are relative to the file of the config, and check names what is wrong with them', async (t) => {
   const [one, other] = [await certificate(t), await certificate(t)];
