@@ -339,7 +339,7 @@ export interface Http2 {
 export interface Keepalive {
   /**
    * Unused connections that each shard keeps to the upstream; 0 closes each after its request.
-   * @default 128
+   * @default 1024
    */
   connections?: number;
   /**

@@ -307,7 +307,7 @@ impl Default for Keepalive {
         Self {
             idle: Duration::secs(60),
             lifetime: Duration::secs(3600),
-            connections: Whole::of(128),
+            connections: Whole::of(1024),
             requests: Whole::of(0),
         }
     }
