@@ -67,6 +67,8 @@ pub enum BadRate {
     TooFast,
     /// `burst` intervals last longer than 2^62 ticks (2.3 years).
     TooLong,
+    /// More times to remember than [`crate::SlidingLog::MAX_ENTRIES`].
+    TooManyEntries,
 }
 
 impl Gcra {
@@ -210,6 +212,7 @@ impl fmt::Display for BadRate {
             Self::ZeroBurst => "a burst of 0 admits nothing",
             Self::TooFast => "the rate is above one per nanosecond",
             Self::TooLong => "the burst would last longer than 2.3 years",
+            Self::TooManyEntries => "a log has at most 1024 entries",
         })
     }
 }

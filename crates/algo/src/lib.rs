@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`gcra`] | is this request within its rate? |
 //! | [`table`] | the same for many keys, over all threads of a process, in bounded memory |
+//! | [`limit`] | and by another algorithm: [`bucket`], [`fixed_window`], [`sliding_window`], [`sliding_log`]? |
+//! | [`limit_table`] | the same for many keys, and several limits at once |
 //! | [`quota`] | does this key hold as many as it may? |
 //! | [`maglev`] | which node owns this key? |
 //! | [`ring`] | the same as ketama's clients answer it |
@@ -21,9 +23,13 @@
 #![forbid(unsafe_code)]
 
 pub mod bounded;
+pub mod bucket;
+pub mod fixed_window;
 pub mod gcra;
 pub mod hash;
 pub mod jump;
+pub mod limit;
+pub mod limit_table;
 pub mod maglev;
 pub mod p2c;
 pub mod quota;
@@ -31,16 +37,24 @@ pub mod rendezvous;
 pub mod ring;
 pub mod rng;
 pub mod round_robin;
+pub mod sliding_log;
+pub mod sliding_window;
 pub mod table;
 
 pub use bounded::{BadBound, Bounded};
+pub use bucket::Bucket;
+pub use fixed_window::FixedWindow;
 pub use gcra::{BadRate, Decision, Gcra};
 pub use hash::{hash_key, mix64, stable_hash};
 pub use jump::jump;
+pub use limit::{Answer, Limit, Said};
+pub use limit_table::{Held, LimitTable};
 pub use maglev::{BadMaglev, Maglev};
 pub use quota::{Claim, QuotaTable};
 pub use rendezvous::{BadRendezvous, Rendezvous};
 pub use ring::{BadRing, KetamaRing};
 pub use rng::Rng;
 pub use round_robin::{BadWeights, RoundRobin, SmoothRoundRobin};
+pub use sliding_log::SlidingLog;
+pub use sliding_window::SlidingWindow;
 pub use table::{BadCapacity, GcraTable};
