@@ -129,3 +129,56 @@ test('a flood of keys frees nobody and grows nothing', async (t) => {
   assert.equal(admitted, 8, 'as many as there is room for; who comes later inherits a debt');
   assert.equal((await edge.get('/', key('victim'))).status, 429);
 });
+
+test('of several limits the strictest answers, and what it refuses counts for none', async (t) => {
+  const edge = await filtered(t, [
+    {
+      use: 'rate_limit',
+      limits: [
+        { name: 'all', rate: '9/h', algorithm: 'fixed_window', key: 'route' },
+        { name: 'each', rate: '2/h', algorithm: 'sliding_window_log', key: ['header:x-key', 'cookie:s'] },
+      ],
+    },
+  ]);
+  const left = async (value: string): Promise<string> => {
+    const { status, headers } = await edge.get('/', { headers: { 'X-Key': value, Cookie: 's=1' } });
+    assert.equal(headers.get('ratelimit-policy'), '"all";q=9;w=3600, "each";q=2;w=3600');
+    return `${status} ${headers.get('ratelimit')?.replace(/;t=\d+/g, '')}`;
+  };
+
+  assert.equal(await left('a'), '200 "all";r=8, "each";r=1');
+  assert.equal(await left('a'), '200 "all";r=7, "each";r=0');
+  for (let n = 0; n < 5; n += 1) assert.equal(await left('a'), '429 "all";r=7, "each";r=0');
+  assert.equal(await left('b'), '200 "all";r=6, "each";r=1');
+
+  const refused = await edge.get('/', { headers: { 'X-Key': 'a', Cookie: 's=1' } });
+  assert.ok(Number(refused.headers.get('retry-after')) > 3_500);
+  assert.deepEqual(((await refused.json()) as { 'violated-policies': string[] })['violated-policies'], [
+    'each',
+  ]);
+});
+
+test('two shards under many connections admit exactly the quota of each algorithm', async (t) => {
+  for (const algorithm of ['token_bucket', 'fixed_window', 'sliding_window', 'sliding_window_log'] as const) {
+    const edge = await filtered(t, [{ use: 'rate_limit', rate: '50/h', algorithm, legacy_headers: true }]);
+    const answers = await Promise.all(Array.from({ length: 120 }, () => edge.get('/')));
+    const admitted = answers.filter(({ status }) => status === 200).length;
+    assert.deepEqual([admitted, edge.up.hits], [50, 50], algorithm);
+  }
+});
+
+test('a field says the cost, a bad one costs the most, and the older fields are there if asked for', async (t) => {
+  const edge = await filtered(t, [
+    limit({ rate: '20/h', burst: 20, cost_header: 'x-cost', max_cost: 8, legacy_headers: true }),
+  ]);
+  const left = async (init: RequestInit): Promise<string | null> =>
+    (await edge.get('/', init)).headers.get('x-ratelimit-remaining');
+
+  assert.equal(await left({}), '19');
+  assert.equal(await left({ headers: { 'X-Cost': '3' } }), '16');
+  assert.equal(await left({ headers: { 'X-Cost': 'free' } }), '8');
+  assert.equal(await left({ headers: { 'X-Cost': '9' } }), '0');
+  const { status, headers } = await edge.get('/');
+  assert.deepEqual([status, headers.get('x-ratelimit-limit')], [429, '20']);
+  assert.ok(Number(headers.get('x-ratelimit-reset')) > 3_500);
+});

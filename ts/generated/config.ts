@@ -359,7 +359,7 @@ export interface Keepalive {
   requests?: number;
 }
 
-/** `client_ip`, `header:NAME`, `proxy:VALUE` (a value of the PROXY header) or `route`. */
+/** `client_ip`, `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`. */
 export type LimitKey = string;
 
 /** A socket that clients connect to; it speaks HTTP/1.1 and HTTP/2, with or without TLS. */
@@ -543,29 +543,79 @@ export type ProxyVersion = 'v1' | 'v2';
 /** So many in a time: `100/s`, `5/m`, `1000/10s`; 1/h to 1000000/s. */
 export type Rate = string;
 
+/**
+ * How requests are counted.
+ * - `gcra`: Requests come back one by one, evenly: in any time T at most `burst` and what T brings.
+ * - `token_bucket`: The same, but for the default of `burst`: a bucket begins with a whole time's tokens.
+ * - `fixed_window`: A window opens with a key's first request: the rate's count in each, at most twice that in any such time.
+ * - `sliding_window`: Two counters, the older weighted: about the rate's count in any such time, at most twice that.
+ * - `sliding_window_log`: The time of each admission is kept: exactly the rate's count, at most 1024, in any such time.
+ */
+export type RateLimitAlgorithm = 'gcra' | 'token_bucket' | 'fixed_window' | 'sliding_window' | 'sliding_window_log';
+
 /** Refuses what comes faster than a rate, counted for each key. */
 export interface RateLimitFilter {
   use: 'rate_limit';
-  /** So many requests in such a time: `100/s`, `5/m`. Required. */
-  rate: Rate;
   /** The policy's name in the RateLimit fields, 1 to 64 printable characters. Default: the rate. */
   name?: string;
+  /** How requests are counted. Default: `gcra`. */
+  algorithm?: RateLimitAlgorithm;
   /**
-   * How many requests are admitted at one instant from idle, at least 1. Default: as many as
-   * `rate` allows in one second, at least 1.
+   * How many requests are admitted at one instant from idle, at least 1; of `gcra` and `token_bucket`. Default:
+   * of `gcra` as many as `rate` allows in one second, at least 1; of `token_bucket` as many as in its whole time.
    */
   burst?: number;
+  /** How much a request uses up, at least 1. Default: 1. */
+  cost?: number;
+  /**
+   * A field of the request that says its cost: a whole number from 1 to `max_cost`. Anything else costs `max_cost`, a
+   * request without the field `cost`. Default: none.
+   */
+  cost_header?: string;
   /** Whether responses say what is left. Default: true. */
   headers?: boolean;
   /**
    * What is counted apart: `client_ip` (IPv6 by its /64), `header:NAME` (requests without it
-   * count together), `route`, or a list of these. Default: `client_ip`.
+   * count together), `cookie:NAME`, `san:KIND`, `route`, or a list of these. Default: `client_ip`.
    */
   key?: LimitKey | LimitKey[];
-  /** The most keys that are remembered, 16 bytes each; rounded up to a multiple of 8. Default: 65536. */
+  /**
+   * Whether responses also carry X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds until nothing is
+   * used any more) of the limit that has the least left. Default: false.
+   */
+  legacy_headers?: boolean;
+  /**
+   * Several limits in place of one, 1 to 8: a request that is not within all of them is refused, and then uses nothing up
+   * of any. In place of `rate`, `burst`, `algorithm`, `key`, `max_keys` and `name`. Default: none.
+   */
+  limits?: RateLimitLimit[];
+  /** The most that `cost_header` can say, at least `cost`. Default: required with `cost_header`. */
+  max_cost?: number;
+  /**
+   * The most keys that are remembered, 16 bytes each, of other algorithms and of several limits 28 to 38 and of
+   * `sliding_window_log` 10 for each of the rate's count too; rounded up to a multiple of 8. Default: 65536.
+   */
   max_keys?: number;
+  /** So many requests in such a time: `100/s`, `5/m`. Default: required, unless there are `limits`. */
+  rate?: Rate;
   /** Who counts together. Default: `process`. */
   scope?: RateLimitScope;
+}
+
+/** One limit of several. */
+export interface RateLimitLimit {
+  /** So many requests in such a time: `100/s`, `5/m`. Required. */
+  rate: Rate;
+  /** The policy's name, which no other limit of the filter has. Default: the rate. */
+  name?: string;
+  /** How requests are counted. Default: `gcra`. */
+  algorithm?: RateLimitAlgorithm;
+  /** As the filter's own `burst`. Default: as there. */
+  burst?: number;
+  /** What is counted apart. Default: `client_ip`. */
+  key?: LimitKey | LimitKey[];
+  /** The most keys that are remembered. Default: 65536. */
+  max_keys?: number;
 }
 
 /**

@@ -7,9 +7,10 @@ use criterion::{criterion_group, criterion_main, Criterion};
 
 fn decisions(c: &mut Criterion) {
     type Op = fn(u32) -> Box<dyn Fn(u64) + Sync>;
-    let ops: [(&str, Op, Op); 2] = [
+    let ops: [(&str, Op, Op); 3] = [
         ("gcra", limits::direct, limits::governor_direct),
         ("gcra keyed", limits::keyed, limits::governor_keyed),
+        ("bucket held", limits::held, limits::governor_keyed),
     ];
     for (name, ours, theirs) in ops {
         let mut group = c.benchmark_group(name);

@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::atomic::AtomicU64;
 
-use algo::{Decision, Gcra, GcraTable};
+use algo::{Bucket, Decision, Gcra, GcraTable, Limit, LimitTable, Said};
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
@@ -103,6 +103,17 @@ pub fn keyed(burst: u32) -> Box<dyn Fn(u64) + Sync> {
     Box::new(move |i| {
         let hash = table.hash(&keys[spread(i)]);
         black_box(admitted(table.decide(hash, &gcra, black_box(NOW), 1)));
+    })
+}
+
+/// The same by the table whose keys can be held, for several limits at once.
+pub fn held(burst: u32) -> Box<dyn Fn(u64) + Sync> {
+    let bucket = Bucket::new(RATE.into(), 1_000_000_000, burst.into()).expect("a rate in range");
+    let table = LimitTable::new(Limit::Bucket(bucket), 2 * KEYS, 0x5eed).expect("a table");
+    let keys = keys();
+    Box::new(move |i| {
+        let hash = table.hash(&keys[spread(i)]);
+        black_box(table.decide(hash, black_box(NOW), 1).said == Said::Admit);
     })
 }
 

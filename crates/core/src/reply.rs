@@ -25,12 +25,12 @@ pub struct Reply {
 pub enum Body {
     /// A problem document made of the status, the code and this sentence.
     Problem(Cow<'static, str>),
-    /// The same of the registered type for a used-up quota, with the policy that was violated.
+    /// The same of the registered type for a used-up quota, with the policies that were violated.
     Quota {
         /// The sentence.
         why: Cow<'static, str>,
-        /// The policy's name in RateLimit-Policy.
-        policy: Box<str>,
+        /// The names in RateLimit-Policy of those that were violated.
+        policies: Vec<Box<str>>,
     },
     /// Any bytes, with their media type.
     Plain(Cow<'static, str>, Vec<u8>),
@@ -66,11 +66,16 @@ impl Reply {
                 problem(self, ("about:blank", head.reason()), why, body);
                 body.extend_from_slice(b"}\n");
             }
-            Body::Quota { why, policy } => {
+            Body::Quota { why, policies } => {
                 set(head, b"content-type", b"application/problem+json");
                 problem(self, (QUOTA_TYPE, QUOTA_TITLE), why, body);
                 body.extend_from_slice(b",\"violated-policies\":[");
-                quote(policy, body);
+                for (i, policy) in policies.iter().enumerate() {
+                    if i > 0 {
+                        body.push(b',');
+                    }
+                    quote(policy, body);
+                }
                 body.extend_from_slice(b"]}\n");
             }
             Body::Plain(kind, bytes) => {
@@ -132,7 +137,7 @@ mod tests {
     fn a_problem_is_json_and_says_its_code() {
         let quota = Body::Quota {
             why: "Slow \"down\".".into(),
-            policy: "a\"b".into(),
+            policies: vec!["a\"b".into(), "c".into()],
         };
         for (reply, want) in [
             (
@@ -151,7 +156,7 @@ mod tests {
                 },
                 serde_json::json!({
                     "type": QUOTA_TYPE, "title": std::str::from_utf8(QUOTA_TITLE).expect("text"), "status": 429,
-                    "code": "rate_limited", "detail": "Slow \"down\".", "violated-policies": ["a\"b"],
+                    "code": "rate_limited", "detail": "Slow \"down\".", "violated-policies": ["a\"b", "c"],
                 }),
             ),
         ] {

@@ -47,6 +47,7 @@ mod plugin;
 mod rate_field;
 mod rate_key;
 mod rate_limit;
+mod rate_limits;
 mod request_id;
 mod respond;
 mod rewrite;

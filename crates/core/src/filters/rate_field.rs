@@ -1,7 +1,7 @@
 //! The values of RateLimit-Policy and RateLimit.
 //!
 //! The second is made on the stack: it is written for every request, and allocates nothing.
-//! Source: draft-ietf-httpapi-ratelimit-headers-10; RFC 9651 for strings and integers.
+//! Source: draft-ietf-httpapi-ratelimit-headers-11; RFC 9651 for strings and integers.
 //! Bounds: a policy's name of [`MAX_NAME`] bytes.
 
 /// `"name";q=100;w=1`. Windows are whole seconds: a shorter one is counted as often as it takes.
@@ -54,6 +54,20 @@ impl Field {
             }
         }
         self.push(&digits[at..]);
+    }
+
+    /// `"name";r=2;t=1`, whose `t` is left out if no wait brings more.
+    pub(super) fn of(name: &str, left: u64, seconds: Option<u64>) -> Self {
+        let mut field = Self::default();
+        field.push(b"\"");
+        field.push(name.as_bytes());
+        field.push(b"\";r=");
+        field.number(left.min(MAX_INTEGER));
+        if let Some(seconds) = seconds {
+            field.push(b";t=");
+            field.number(seconds);
+        }
+        field
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -1,17 +1,20 @@
 //! What a limiter counts apart: one key, or several that count together as one.
 //!
-//! Written as `client_ip`, `header:NAME`, `proxy:VALUE` or `route`, or as a list of these.
+//! Written as `client_ip`, `header:NAME`, `cookie:NAME`, `san:KIND`, `proxy:VALUE` or `route`, or as a list of these.
 //! Bounds: [`MAX_KEYS`] in a list.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 
 use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use wire::Head;
 
 use crate::config::fault::{quote, Why};
 use crate::config::proxy_protocol::ProxyValue;
 use crate::config::text::text;
+use crate::filter::Client;
 
 /// What is counted apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,21 +23,38 @@ pub enum LimitKey {
     ClientIp,
     /// A request field's value.
     Header(Box<str>),
+    /// A cookie's value.
+    Cookie(Box<str>),
+    /// The alternative names of the client's certificate, of one kind.
+    San(San),
     /// A value of the connection's PROXY header.
     Proxy(ProxyValue),
     /// Nothing: all requests of the route count together.
     Route,
 }
 
+/// A kind of alternative names in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum San {
+    /// DNS names.
+    Dns,
+    /// URIs, such as SPIFFE identities.
+    Uri,
+    /// E-mail addresses.
+    Email,
+    /// IP addresses.
+    Ip,
+}
+
 text!(
     LimitKey,
     "a key such as client_ip",
-    r"^(client_ip|route|proxy:[a-z0-9_]+|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
-    "`client_ip`, `header:NAME`, `proxy:VALUE` (a value of the PROXY header) or `route`."
+    r"^(client_ip|route|proxy:[a-z0-9_]+|san:(dns|uri|email|ip)|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
+    "`client_ip`, `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`."
 );
 
 impl LimitKey {
-    /// One of the four.
+    /// One of those.
     pub fn parse(text: &str) -> Result<Self, Why> {
         match text {
             "client_ip" => return Ok(Self::ClientIp),
@@ -44,6 +64,14 @@ impl LimitKey {
         if let Some(value) = text.strip_prefix("proxy:") {
             return ProxyValue::parse(value).map(Self::Proxy);
         }
+        if let Some(kind) = text.strip_prefix("san:") {
+            return San::parse(kind).map(Self::San);
+        }
+        if let Some(name) = text.strip_prefix("cookie:") {
+            if wire::valid_name(name.as_bytes()) {
+                return Ok(Self::Cookie(name.into()));
+            }
+        }
         let name = text
             .strip_prefix("header:")
             .filter(|n| wire::valid_name(n.as_bytes()));
@@ -51,7 +79,7 @@ impl LimitKey {
             .ok_or_else(|| {
                 Why::new(
                     format!("{} is not a key", quote(text)),
-                    "write client_ip, route, header:NAME or proxy:VALUE",
+                    "write client_ip, route, header:NAME, cookie:NAME, san:KIND or proxy:VALUE",
                 )
             })
     }
@@ -62,15 +90,102 @@ impl fmt::Display for LimitKey {
         match self {
             Self::ClientIp => f.write_str("client_ip"),
             Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::San(kind) => write!(f, "san:{}", kind.name()),
             Self::Proxy(value) => write!(f, "proxy:{value}"),
             Self::Route => f.write_str("route"),
         }
     }
 }
 
+impl LimitKey {
+    /// The hash of what a request has for this key. Requests that have nothing agree.
+    #[inline]
+    fn hash(&self, client: &Client, req: &Head, hash: impl Fn(&[u8]) -> u64) -> u64 {
+        match self {
+            Self::Route => 0,
+            Self::Header(name) => hash(req.find(name.as_bytes()).unwrap_or_default()),
+            Self::Cookie(name) => {
+                hash(wire::cookie::cookie(req, name.as_bytes()).unwrap_or_default())
+            }
+            Self::San(kind) => kind.hash(client, hash),
+            Self::Proxy(value) => {
+                let told = client.proxied.as_deref().and_then(|p| p.get(*value));
+                hash(&value.canonical(told.as_deref().unwrap_or_default()))
+            }
+            Self::ClientIp => match client.ip {
+                IpAddr::V4(ip) => hash(&ip.octets()),
+                // A site has a /64 to itself at least: single addresses cost it nothing.
+                IpAddr::V6(ip) => hash(&ip.octets()[..8]),
+            },
+        }
+    }
+}
+
+impl San {
+    const ALL: [Self; 4] = [Self::Dns, Self::Uri, Self::Email, Self::Ip];
+
+    fn parse(kind: &str) -> Result<Self, Why> {
+        let known = Self::ALL.into_iter().find(|k| k.name() == kind);
+        known.ok_or_else(|| {
+            Why::new(
+                format!("{} is no kind of alternative names", quote(kind)),
+                "write san:dns, san:uri, san:email or san:ip",
+            )
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Uri => "uri",
+            Self::Email => "email",
+            Self::Ip => "ip",
+        }
+    }
+
+    /// Of all names of this kind, in the order of the certificate.
+    fn hash(self, client: &Client, hash: impl Fn(&[u8]) -> u64) -> u64 {
+        let shown = client
+            .tls
+            .as_deref()
+            .and_then(|tls| tls.certificate.as_ref());
+        let Some(shown) = shown else { return 0 };
+        let fold = |all: u64, one: u64| joined(all, one);
+        let names = match self {
+            Self::Dns => &shown.dns,
+            Self::Uri => &shown.uris,
+            Self::Email => &shown.emails,
+            Self::Ip => {
+                let ips = shown.ips.iter().map(|ip| match ip {
+                    IpAddr::V4(ip) => hash(&ip.octets()),
+                    IpAddr::V6(ip) => hash(&ip.octets()),
+                });
+                return ips.fold(0, fold);
+            }
+        };
+        names.iter().map(|n| hash(n.as_bytes())).fold(0, fold)
+    }
+}
+
+/// The hash of a list that goes on with what has the hash `one`.
+#[inline]
+fn joined(all: u64, one: u64) -> u64 {
+    algo::mix64(all ^ one).rotate_left(1)
+}
+
 /// One key or several; requests that agree in all of them count together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitKeys(pub Vec<LimitKey>);
+
+impl LimitKeys {
+    /// The hash under which a request counts; `hash` is its table's.
+    #[inline]
+    pub(super) fn hash(&self, client: &Client, req: &Head, hash: impl Fn(&[u8]) -> u64) -> u64 {
+        let parts = self.0.iter().map(|key| key.hash(client, req, &hash));
+        parts.fold(0, joined)
+    }
+}
 
 impl Default for LimitKeys {
     fn default() -> Self {
@@ -140,5 +255,5 @@ impl JsonSchema for LimitKeys {
     }
 }
 
-/// LimitKeys of one limiter.
+/// Keys of one limit.
 pub const MAX_KEYS: usize = 8;

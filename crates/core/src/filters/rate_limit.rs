@@ -1,17 +1,17 @@
-//! rate_limit: refuses what comes faster than a rate, counted for each key.
+//! rate_limit: refuses what comes faster than a rate, or than any of several, counted for each key.
 //!
-//! Config:  `{ use: rate_limit, rate: 100/s, burst: 20, key: client_ip }`
-//! Reads:   what `key` names; for `client_ip` behind proxies, put the filter client_ip first.
+//! Config:  `{ use: rate_limit, rate: 100/s, burst: 20, key: client_ip }`; or `limits`, a list of up to 8 such
+//!          limits, each with its own `algorithm` and `key`: a request must be within all of them
+//! Reads:   what `key` names, and the field `cost_header`; for `client_ip` behind proxies, put the filter client_ip first.
 //! Asks:    nothing: the count is this process's own, exact over all its threads.
-//! Replies: 429 `rate_limited` with Retry-After (whole seconds, rounded up). RateLimit and
-//!          RateLimit-Policy are on this and on every other response, unless `headers: false`.
-//! Fails:   never. A refused request uses nothing up. When the table is full, the idlest key leaves
+//! Replies: 429 `rate_limited` with Retry-After (whole seconds, rounded up; the longest of all limits that refuse).
+//!          RateLimit and RateLimit-Policy are on this and on every other response, unless `headers: false`.
+//! Fails:   never. A refused request uses nothing up, of no limit. When the table is full, the idlest key leaves
 //!          and the newcomer inherits its debt, so a flood of keys frees nobody. The count
 //!          survives a reload that keeps this filter's place and what it limits.
 //! Source:  GCRA (ITU-T I.371); RFC 6585 section 4 (429), RFC 9110 section 10.2.3 (Retry-After),
-//!          draft-ietf-httpapi-ratelimit-headers-10 (RateLimit: `r` left now, `t` seconds to one more).
+//!          draft-ietf-httpapi-ratelimit-headers-11 (RateLimit: `r` left now, `t` seconds to one more).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use algo::{Decision, Gcra, GcraTable};
@@ -20,7 +20,8 @@ use serde::Deserialize;
 use wire::Head;
 
 use super::rate_field::{is_name_byte, policy, Field, MAX_NAME, SECOND};
-use super::rate_key::{LimitKey, LimitKeys};
+use super::rate_key::LimitKeys;
+use super::rate_limits::Limits;
 use super::Build;
 use crate::config::units::Rate;
 use crate::filter::{Cx, Filter, Needs, Verdict};
@@ -30,19 +31,35 @@ use crate::reply::{Body, Reply};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// So many requests in such a time: `100/s`, `5/m`. Required.
-    pub rate: Rate,
-    /// How many requests are admitted at one instant from idle, at least 1. Default: as many as
-    /// `rate` allows in one second, at least 1.
+    /// So many requests in such a time: `100/s`, `5/m`. Default: required, unless there are `limits`.
+    pub rate: Option<Rate>,
+    /// How many requests are admitted at one instant from idle, at least 1; of `gcra` and `token_bucket`. Default:
+    /// of `gcra` as many as `rate` allows in one second, at least 1; of `token_bucket` as many as in its whole time.
     pub burst: Option<u32>,
+    /// How requests are counted. Default: `gcra`.
+    #[serde(default)]
+    pub algorithm: Algorithm,
     /// What is counted apart: `client_ip` (IPv6 by its /64), `header:NAME` (requests without it
-    /// count together), `route`, or a list of these. Default: `client_ip`.
+    /// count together), `cookie:NAME`, `san:KIND`, `route`, or a list of these. Default: `client_ip`.
     #[serde(default)]
     pub key: LimitKeys,
+    /// Several limits in place of one, 1 to 8: a request that is not within all of them is refused, and then uses nothing up
+    /// of any. In place of `rate`, `burst`, `algorithm`, `key`, `max_keys` and `name`. Default: none.
+    #[serde(default)]
+    pub limits: Vec<LimitConfig>,
     /// Who counts together. Default: `process`.
     #[serde(default)]
     pub scope: Scope,
-    /// The most keys that are remembered, 16 bytes each; rounded up to a multiple of 8. Default: 65536.
+    /// How much a request uses up, at least 1. Default: 1.
+    #[serde(default = "one")]
+    pub cost: u32,
+    /// A field of the request that says its cost: a whole number from 1 to `max_cost`. Anything else costs `max_cost`, a
+    /// request without the field `cost`. Default: none.
+    pub cost_header: Option<String>,
+    /// The most that `cost_header` can say, at least `cost`. Default: required with `cost_header`.
+    pub max_cost: Option<u32>,
+    /// The most keys that are remembered, 16 bytes each, of other algorithms and of several limits 28 to 38 and of
+    /// `sliding_window_log` 10 for each of the rate's count too; rounded up to a multiple of 8. Default: 65536.
     #[serde(default = "max_keys")]
     pub max_keys: usize,
     /// The policy's name in the RateLimit fields, 1 to 64 printable characters. Default: the rate.
@@ -50,6 +67,50 @@ pub struct Config {
     /// Whether responses say what is left. Default: true.
     #[serde(default = "yes")]
     pub headers: bool,
+    /// Whether responses also carry X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset (seconds until nothing is
+    /// used any more) of the limit that has the least left. Default: false.
+    #[serde(default)]
+    pub legacy_headers: bool,
+}
+
+/// One limit of several.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "RateLimitLimit")]
+pub struct LimitConfig {
+    /// So many requests in such a time: `100/s`, `5/m`. Required.
+    pub rate: Rate,
+    /// As the filter's own `burst`. Default: as there.
+    pub burst: Option<u32>,
+    /// How requests are counted. Default: `gcra`.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// What is counted apart. Default: `client_ip`.
+    #[serde(default)]
+    pub key: LimitKeys,
+    /// The most keys that are remembered. Default: 65536.
+    #[serde(default = "max_keys")]
+    pub max_keys: usize,
+    /// The policy's name, which no other limit of the filter has. Default: the rate.
+    pub name: Option<String>,
+}
+
+/// How requests are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "RateLimitAlgorithm")]
+pub enum Algorithm {
+    /// Requests come back one by one, evenly: in any time T at most `burst` and what T brings.
+    #[default]
+    Gcra,
+    /// The same, but for the default of `burst`: a bucket begins with a whole time's tokens.
+    TokenBucket,
+    /// A window opens with a key's first request: the rate's count in each, at most twice that in any such time.
+    FixedWindow,
+    /// Two counters, the older weighted: about the rate's count in any such time, at most twice that.
+    SlidingWindow,
+    /// The time of each admission is kept: exactly the rate's count, at most 1024, in any such time.
+    SlidingWindowLog,
 }
 
 /// Who counts together.
@@ -66,12 +127,99 @@ fn max_keys() -> usize {
     GcraTable::DEFAULT_CAPACITY
 }
 
+fn one() -> u32 {
+    1
+}
+
 fn yes() -> bool {
     true
 }
 
 /// The filter.
-pub struct RateLimit {
+pub enum RateLimit {
+    /// One rate and a cost of 1: no lock, no allocation.
+    One(One),
+    /// All else.
+    Several(Limits),
+}
+
+impl RateLimit {
+    /// From its config, if its limits can be counted.
+    pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
+        let Scope::Process = config.scope;
+        if config.limits.is_empty() {
+            let Some(rate) = config.rate else {
+                b.fault(
+                    "rate",
+                    "is required",
+                    "write a rate such as 100/s, or limits",
+                );
+                return None;
+            };
+            let bucket = matches!(config.algorithm, Algorithm::Gcra | Algorithm::TokenBucket);
+            let plain =
+                config.cost == 1 && config.cost_header.is_none() && config.max_cost.is_none();
+            if bucket && plain && !config.legacy_headers {
+                return One::build(config, rate, b).map(Self::One);
+            }
+        }
+        Limits::build(config, b).map(Self::Several)
+    }
+}
+
+impl Filter for RateLimit {
+    fn needs(&self) -> Needs {
+        match self {
+            Self::One(filter) => filter.needs(),
+            Self::Several(filter) => filter.needs(),
+        }
+    }
+
+    fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
+        match self {
+            Self::One(filter) => filter.on_request(cx, req),
+            Self::Several(filter) => filter.on_request(cx, req),
+        }
+    }
+
+    fn on_response(&self, cx: &mut Cx<'_>, req: &Head, rsp: &mut Head) -> Verdict {
+        match self {
+            Self::One(filter) => filter.on_response(cx, req, rsp),
+            Self::Several(filter) => filter.on_response(cx, req, rsp),
+        }
+    }
+}
+
+/// How many a bucket holds unless the config says.
+pub(super) fn default_burst(rate: Rate, algorithm: Algorithm) -> u64 {
+    let Rate { count, period_ns } = rate;
+    let second = u128::from(count) * u128::from(SECOND) / u128::from(period_ns);
+    match algorithm {
+        Algorithm::Gcra => second.max(1) as u64,
+        _ => count,
+    }
+}
+
+/// A policy's name, if it is one.
+pub(super) fn named(name: Option<String>, rate: Rate, at: &str, b: &mut Build<'_>) -> String {
+    let name = name.unwrap_or_else(|| rate.to_string());
+    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_name_byte) {
+        let why = format!("{name:?} is not 1 to {MAX_NAME} printable characters without quotes");
+        b.fault(at, why, "write a short word such as burst");
+    }
+    name
+}
+
+/// Reports a burst that cannot be counted.
+pub(super) fn bad_rate(why: algo::BadRate, at: &str, b: &mut Build<'_>) {
+    match why {
+        algo::BadRate::ZeroBurst => b.fault(at, "a burst of 0 admits nothing", "write 1 or more"),
+        why => b.fault(at, why.to_string(), "write a smaller burst"),
+    }
+}
+
+/// One limit, as most have it.
+pub struct One {
     gcra: Gcra,
     table: Arc<GcraTable>,
     key: LimitKeys,
@@ -83,22 +231,17 @@ pub struct RateLimit {
     policy: Box<[u8]>,
 }
 
-impl RateLimit {
-    /// From its config, if the rate and its burst can be counted.
-    pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
+impl One {
+    fn build(config: Config, rate: Rate, b: &mut Build<'_>) -> Option<Self> {
         let before = b.faults.len();
-        let Scope::Process = config.scope;
-        let Rate { count, period_ns } = config.rate;
-        let second = u128::from(count) * u128::from(SECOND) / u128::from(period_ns);
-        let burst = config.burst.map_or(second.max(1) as u64, u64::from);
+        let Rate { count, period_ns } = rate;
+        let burst = config
+            .burst
+            .map_or(default_burst(rate, config.algorithm), u64::from);
         let gcra = match Gcra::new(count, period_ns, burst) {
             Ok(gcra) => Some(gcra),
-            Err(algo::BadRate::ZeroBurst) => {
-                b.fault("burst", "a burst of 0 admits nothing", "write 1 or more");
-                None
-            }
             Err(why) => {
-                b.fault("burst", why.to_string(), "write a smaller burst");
+                bad_rate(why, "burst", b);
                 None
             }
         };
@@ -110,19 +253,11 @@ impl RateLimit {
                 "write 65536, or twice the keys you expect",
             );
         }
-        let name = config.name.unwrap_or_else(|| config.rate.to_string());
-        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_name_byte) {
-            let why =
-                format!("{name:?} is not 1 to {MAX_NAME} printable characters without quotes");
-            b.fault("name", why, "write a short word such as burst");
-        }
+        let name = named(config.name, rate, "name", b);
         if b.faults.len() > before {
             return None;
         }
-        let identity = format!(
-            "{}:{}:{burst}:{}:{}",
-            b.ordinal, config.rate, config.key, b.route
-        );
+        let identity = format!("{}:{}:{burst}:{}:{}", b.ordinal, rate, config.key, b.route);
         let table = match b.shared {
             Some(shared) => shared.table(&identity, config.max_keys),
             None => Arc::new(GcraTable::new(1, 0).ok()?),
@@ -140,45 +275,15 @@ impl RateLimit {
         })
     }
 
-    fn hash(&self, cx: &Cx<'_>, req: &Head) -> u64 {
-        let part = |key: &LimitKey| match key {
-            LimitKey::Route => 0,
-            LimitKey::Header(name) => self
-                .table
-                .hash(req.find(name.as_bytes()).unwrap_or_default()),
-            LimitKey::Proxy(value) => {
-                let told = cx.client.proxied.as_deref().and_then(|p| p.get(*value));
-                self.table
-                    .hash(&value.canonical(told.as_deref().unwrap_or_default()))
-            }
-            LimitKey::ClientIp => match cx.client.ip {
-                IpAddr::V4(ip) => self.table.hash(&ip.octets()),
-                // A site has a /64 to itself at least: single addresses cost it nothing.
-                IpAddr::V6(ip) => self.table.hash(&ip.octets()[..8]),
-            },
-        };
-        self.key
-            .0
-            .iter()
-            .fold(0, |all, key| algo::mix64(all ^ part(key)).rotate_left(1))
-    }
-
     fn fields(&self, left: u64, seconds: u64) -> Field {
-        let mut field = Field::default();
-        field.push(b"\"");
-        field.push(self.name.as_bytes());
-        field.push(b"\";r=");
-        field.number(left);
-        field.push(b";t=");
-        field.number(seconds);
-        field
+        Field::of(&self.name, left, Some(seconds))
     }
 
     fn refuse(&self, retry_after: u64, left: u64) -> Verdict {
         let seconds = retry_after.div_ceil(SECOND).max(1);
         let body = Body::Quota {
             why: "Too many requests.".into(),
-            policy: self.name.clone(),
+            policies: vec![self.name.clone()],
         };
         let mut reply = Reply {
             status: 429,
@@ -197,7 +302,7 @@ impl RateLimit {
     }
 }
 
-impl Filter for RateLimit {
+impl Filter for One {
     fn needs(&self) -> Needs {
         Needs {
             request: true,
@@ -207,7 +312,10 @@ impl Filter for RateLimit {
     }
 
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
-        match self.table.decide(self.hash(cx, req), &self.gcra, cx.now, 1) {
+        let hash = self
+            .key
+            .hash(cx.client, req, |bytes| self.table.hash(bytes));
+        match self.table.decide(hash, &self.gcra, cx.now, 1) {
             Decision::Admit {
                 remaining,
                 reset_after,

@@ -15,6 +15,7 @@ use super::{Address, Live, OTHER_ROUTES};
 pub struct Shared {
     endpoints: Mutex<Endpoints>,
     tables: Mutex<HashMap<String, Arc<algo::GcraTable>>>,
+    limits: Mutex<HashMap<String, Arc<algo::LimitTable>>>,
     quotas: Mutex<HashMap<Box<str>, Arc<algo::QuotaTable>>>,
     pub(super) routes: Meter,
     pub(super) upstreams: Meter,
@@ -103,6 +104,23 @@ impl Shared {
         table
     }
 
+    /// The table of this identity for a limit that fits so many keys; made at its first use. None if it does not fit.
+    pub fn limit(
+        &self,
+        identity: &str,
+        limit: algo::Limit,
+        capacity: usize,
+    ) -> Option<Arc<algo::LimitTable>> {
+        let mut limits = lock(&self.limits);
+        let fits = |t: &&Arc<algo::LimitTable>| *t.limit() == limit && t.capacity() >= capacity;
+        if let Some(t) = limits.get(identity).filter(fits) {
+            return Some(t.clone());
+        }
+        let table = Arc::new(algo::LimitTable::new(limit, capacity, self.seed).ok()?);
+        limits.insert(identity.to_owned(), table.clone());
+        Some(table)
+    }
+
     /// What clients of this route hold; made at its first use. Another capacity is of the next one: what is held
     /// now stays counted, so the table is kept while anything is.
     pub fn quota(&self, route: &str, capacity: usize) -> Arc<algo::QuotaTable> {
@@ -119,6 +137,7 @@ impl Shared {
     /// Forgets tables that no snapshot uses any more.
     pub fn sweep(&self) {
         lock(&self.tables).retain(|_, t| Arc::strong_count(t) > 1);
+        lock(&self.limits).retain(|_, t| Arc::strong_count(t) > 1);
         lock(&self.quotas).retain(|_, q| Arc::strong_count(q) > 1);
     }
 }

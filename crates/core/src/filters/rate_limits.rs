@@ -1,0 +1,421 @@
+//! Several limits of one filter, and all that a single cell without a lock cannot count.
+//!
+//! The keys of all limits are held while they are asked, so that they are charged all or none; a request holds them in the
+//! order of the limits, as every other does. What is left is one allocation a request, and only if responses tell it.
+
+use std::sync::Arc;
+
+use algo::{Answer, Bucket, FixedWindow, Held, Limit, LimitTable, Said, SlidingLog, SlidingWindow};
+use wire::Head;
+
+use super::rate_field::{policy, Field, SECOND};
+use super::rate_key::LimitKeys;
+use super::rate_limit::{bad_rate, default_burst, named, Algorithm, Config, LimitConfig};
+use super::Build;
+use crate::filter::{Cx, Filter, Needs, Verdict};
+use crate::reply::{Body, Reply};
+
+/// The filter with several limits, another algorithm, or a cost.
+pub struct Limits {
+    limits: Vec<One>,
+    cost: Cost,
+    headers: bool,
+    legacy: bool,
+    /// The value of RateLimit-Policy: all of them.
+    policies: Box<[u8]>,
+}
+
+struct One {
+    table: Arc<LimitTable>,
+    key: LimitKeys,
+    name: Box<str>,
+}
+
+struct Cost {
+    fixed: u64,
+    /// The field that says it, and the most that it can say.
+    header: Option<(Box<str>, u64)>,
+}
+
+/// What a response tells of one limit. Seconds.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    left: u64,
+    more: u64,
+    reset: u64,
+}
+
+impl Limits {
+    /// From the filter's config, if all of it can be counted.
+    pub(super) fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
+        let before = b.faults.len();
+        let several = !config.limits.is_empty();
+        if several {
+            alone(&config, b);
+        }
+        if config.limits.len() > MAX_LIMITS {
+            let why = format!("{} limits are more than {MAX_LIMITS}", config.limits.len());
+            b.fault("limits", why, "write fewer, or a second filter");
+            return None;
+        }
+        let (headers, legacy) = (config.headers, config.legacy_headers);
+        let cost = Cost::build(&config, b);
+        let configs = match (several, config.rate) {
+            (true, _) => config.limits,
+            (false, rate) => vec![LimitConfig {
+                rate: rate?,
+                burst: config.burst,
+                algorithm: config.algorithm,
+                key: config.key,
+                max_keys: config.max_keys,
+                name: config.name,
+            }],
+        };
+        let (mut limits, mut policies): (Vec<One>, Vec<String>) = (Vec::new(), Vec::new());
+        for (i, config) in configs.into_iter().enumerate() {
+            let at = match several {
+                true => format!("limits[{i}]."),
+                false => String::new(),
+            };
+            let (count, period) = (config.rate.count, config.rate.period_ns);
+            let Some(limit) = One::build(config, i, &at, &cost, b) else {
+                continue;
+            };
+            policies.push(policy(&limit.name, count, period));
+            if limits.iter().any(|other| other.name == limit.name) {
+                let why = format!("two limits are called {:?}", limit.name);
+                b.fault(&format!("{at}name"), why, "give each a name of its own");
+            }
+            limits.push(limit);
+        }
+        (b.faults.len() == before).then(|| Self {
+            limits,
+            cost,
+            headers,
+            legacy,
+            policies: policies.join(", ").into_bytes().into(),
+        })
+    }
+
+    fn refuse(&self, told: &[Told], wait: u64, violated: Vec<Box<str>>) -> Verdict {
+        let body = Body::Quota {
+            why: "Too many requests.".into(),
+            policies: violated,
+        };
+        let mut reply = Reply {
+            status: 429,
+            code: "rate_limited",
+            fields: Vec::with_capacity(6),
+            body,
+        }
+        .with("retry-after", wait.to_string());
+        if self.headers {
+            let mut left = Vec::new();
+            for (limit, told) in self.limits.iter().zip(told) {
+                if !left.is_empty() {
+                    left.extend_from_slice(b", ");
+                }
+                left.extend_from_slice(told.field(&limit.name).bytes());
+            }
+            reply = reply
+                .with("ratelimit-policy", &*self.policies)
+                .with("ratelimit", left);
+        }
+        if self.legacy {
+            for (name, value) in self.legacy(told) {
+                reply = reply.with(name, value.to_string());
+            }
+        }
+        Verdict::Reply(Box::new(reply))
+    }
+
+    /// The older trio, of the limit that has the least left.
+    fn legacy(&self, told: &[Told]) -> [(&'static str, u64); 3] {
+        let all = self.limits.iter().zip(told);
+        let least = all.min_by_key(|(_, told)| (told.left, u64::MAX - told.more));
+        let (quota, told) = least.map_or((0, Told::default()), |(limit, told)| {
+            (limit.table.limit().quota(), *told)
+        });
+        [
+            ("x-ratelimit-limit", quota),
+            ("x-ratelimit-remaining", told.left),
+            ("x-ratelimit-reset", told.reset),
+        ]
+    }
+}
+
+impl Filter for Limits {
+    fn needs(&self) -> Needs {
+        Needs {
+            request: true,
+            response: self.headers || self.legacy,
+            ..Needs::default()
+        }
+    }
+
+    fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
+        let cost = self.cost.of(req);
+        let mut all: [Option<Held<'_>>; MAX_LIMITS] = [const { None }; MAX_LIMITS];
+        let mut told = [Told::default(); MAX_LIMITS];
+        let (mut wait, mut violated) = (0, Vec::new());
+        for (i, limit) in self.limits.iter().enumerate() {
+            let hash = |bytes: &[u8]| limit.table.hash(bytes);
+            let key = limit.key.hash(cx.client, req, hash);
+            let mut held = limit.table.hold(key, cx.now);
+            let answer = held.look(cost);
+            told[i] = Told::of(&answer);
+            let retry_after = match answer.said {
+                Said::Admit => None,
+                Said::Refuse { retry_after } => Some(retry_after),
+                // No cost is above a quota, or there would be no filter.
+                Said::Never => Some(answer.reset_after),
+            };
+            if let Some(retry_after) = retry_after {
+                wait = wait.max(seconds(retry_after).max(1));
+                violated.push(limit.name.clone());
+            }
+            all[i] = Some(held);
+        }
+        let told = &mut told[..self.limits.len()];
+        if violated.is_empty() {
+            all.into_iter().flatten().for_each(|held| held.charge(cost));
+            if self.needs().response {
+                cx.slot.any = Some(Box::new(Vec::from(told)));
+            }
+            return Verdict::Next;
+        }
+        // Those that would have admitted it say what is left without it.
+        for (told, held) in told.iter_mut().zip(all.iter_mut().flatten()) {
+            *told = Told::of(&held.look(0));
+        }
+        drop(all);
+        self.refuse(told, wait, violated)
+    }
+
+    fn on_response(&self, cx: &mut Cx<'_>, _: &Head, rsp: &mut Head) -> Verdict {
+        let any = cx.slot.any.as_ref();
+        let Some(told) = any.and_then(|any| any.downcast_ref::<Vec<Told>>()) else {
+            return Verdict::Next;
+        };
+        // Beside those of other policies. A head that is full goes without.
+        if self.headers {
+            let _full = rsp.add(b"ratelimit-policy", &self.policies);
+            for (limit, told) in self.limits.iter().zip(told) {
+                let _full = rsp.add(b"ratelimit", told.field(&limit.name).bytes());
+            }
+        }
+        if self.legacy {
+            for (name, value) in self.legacy(told) {
+                let mut field = Field::default();
+                field.number(value);
+                let _full = rsp.set(name.as_bytes(), field.bytes());
+            }
+        }
+        Verdict::Next
+    }
+}
+
+impl One {
+    fn build(
+        config: LimitConfig,
+        i: usize,
+        at: &str,
+        cost: &Cost,
+        b: &mut Build<'_>,
+    ) -> Option<Self> {
+        let before = b.faults.len();
+        let (rate, algorithm) = (config.rate, config.algorithm);
+        let (count, period) = (rate.count, rate.period_ns);
+        let bucket = matches!(algorithm, Algorithm::Gcra | Algorithm::TokenBucket);
+        if config.burst.is_some() && !bucket {
+            let why = "a window has no burst: the rate's count may come at once";
+            b.fault(&format!("{at}burst"), why, "remove it, or write gcra");
+        }
+        let burst = config
+            .burst
+            .map_or(default_burst(rate, algorithm), u64::from);
+        let made = match algorithm {
+            Algorithm::Gcra | Algorithm::TokenBucket => {
+                Bucket::new(count, period, burst).map(Limit::Bucket)
+            }
+            Algorithm::FixedWindow => FixedWindow::new(count, period).map(Limit::FixedWindow),
+            Algorithm::SlidingWindow => SlidingWindow::new(count, period).map(Limit::SlidingWindow),
+            Algorithm::SlidingWindowLog => SlidingLog::new(count, period).map(Limit::SlidingLog),
+        };
+        let limit = match made {
+            Ok(limit) => limit,
+            Err(algo::BadRate::TooManyEntries) => {
+                let why = format!(
+                    "a log of {count} times is above the most, {}",
+                    SlidingLog::MAX_ENTRIES
+                );
+                b.fault(&format!("{at}rate"), why, "write algorithm: sliding_window");
+                return None;
+            }
+            Err(why) => {
+                bad_rate(why, &format!("{at}burst"), b);
+                return None;
+            }
+        };
+        let (most, quota) = (cost.most(), limit.quota());
+        if most > quota {
+            let whose = at.strip_suffix('.').unwrap_or("the limit");
+            let why = format!("{most} is above {quota}, the most that {whose} admits at once");
+            b.fault(
+                cost.key(),
+                why,
+                "write a lower cost, or a higher burst or rate",
+            );
+        }
+        let name = named(config.name, rate, &format!("{at}name"), b);
+        if config.max_keys == 0
+            || LimitTable::bytes(&limit, config.max_keys) > LimitTable::MAX_BYTES
+        {
+            let most = LimitTable::MAX_BYTES / LimitTable::bytes(&limit, 8) * 8;
+            let why = format!("{} is not 1 to {most}", config.max_keys);
+            b.fault(
+                &format!("{at}max_keys"),
+                why,
+                "write twice the keys you expect; a shorter log has room for more",
+            );
+        }
+        if b.faults.len() > before {
+            return None;
+        }
+        let identity = format!(
+            "{}:{i}:{algorithm:?}:{rate}:{}:{burst}:{}",
+            b.ordinal, config.key, b.route
+        );
+        let table = match b.shared {
+            Some(shared) => shared.limit(&identity, limit, config.max_keys)?,
+            None => Arc::new(LimitTable::new(limit, 1, 0).ok()?),
+        };
+        Some(Self {
+            table,
+            key: config.key,
+            name: name.into(),
+        })
+    }
+}
+
+impl Cost {
+    fn build(config: &Config, b: &mut Build<'_>) -> Self {
+        if config.cost == 0 {
+            b.fault("cost", "a cost of 0 is never refused", "write 1 or more");
+        }
+        let header = match (&config.cost_header, config.max_cost) {
+            (None, None) => None,
+            (Some(name), Some(most)) => {
+                if !wire::valid_name(name.as_bytes()) {
+                    let why = format!("{name:?} is no name of a field");
+                    b.fault("cost_header", why, "write a name such as x-cost");
+                }
+                if most < config.cost.max(1) {
+                    let why = format!(
+                        "{most} is below the cost without the field, {}",
+                        config.cost
+                    );
+                    b.fault("max_cost", why, "write the most that one request may cost");
+                }
+                Some((name.to_ascii_lowercase().into(), u64::from(most)))
+            }
+            (Some(_), None) => {
+                let why = "is required with cost_header";
+                b.fault("max_cost", why, "write the most that one request may cost");
+                None
+            }
+            (None, Some(_)) => {
+                let why = "bounds a cost_header, and there is none";
+                b.fault("max_cost", why, "remove it, or write cost_header");
+                None
+            }
+        };
+        Self {
+            fixed: u64::from(config.cost),
+            header,
+        }
+    }
+
+    fn most(&self) -> u64 {
+        self.header.as_ref().map_or(self.fixed, |(_, most)| *most)
+    }
+
+    /// Where the most is written.
+    fn key(&self) -> &'static str {
+        match self.header {
+            Some(_) => "max_cost",
+            None => "cost",
+        }
+    }
+
+    fn of(&self, req: &Head) -> u64 {
+        let Some((name, most)) = &self.header else {
+            return self.fixed;
+        };
+        let mut values = req.find_all(name.as_bytes());
+        match (values.next(), values.next()) {
+            (None, _) => self.fixed,
+            (Some(value), None) => whole(value)
+                .filter(|n| (1..=*most).contains(n))
+                .unwrap_or(*most),
+            // Two are a dispute about one.
+            (Some(_), Some(_)) => *most,
+        }
+    }
+}
+
+impl Told {
+    fn of(answer: &Answer) -> Self {
+        Self {
+            left: answer.remaining,
+            more: seconds(answer.more_after),
+            reset: seconds(answer.reset_after),
+        }
+    }
+
+    fn field(&self, name: &str) -> Field {
+        Field::of(name, self.left, (self.more > 0).then_some(self.more))
+    }
+}
+
+/// Reports what stands beside `limits` and belongs into one of them.
+fn alone(config: &Config, b: &mut Build<'_>) {
+    for (key, given) in [
+        ("rate", config.rate.is_some()),
+        ("burst", config.burst.is_some()),
+        ("algorithm", config.algorithm != Algorithm::default()),
+        ("key", config.key != LimitKeys::default()),
+        ("max_keys", config.max_keys != LimitTable::DEFAULT_CAPACITY),
+        ("name", config.name.is_some()),
+    ] {
+        if given {
+            b.fault(
+                key,
+                "stands beside limits",
+                "move it into one of the limits",
+            );
+        }
+    }
+}
+
+/// Digits alone, at most 10 of them.
+fn whole(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 10 {
+        return None;
+    }
+    value.iter().try_fold(0, |n, b| {
+        b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0'))
+    })
+}
+
+/// Rounded up.
+fn seconds(nanos: u64) -> u64 {
+    nanos.div_ceil(SECOND)
+}
+
+/// Limits of one filter.
+const MAX_LIMITS: usize = 8;
+
+#[cfg(test)]
+#[path = "rate_limits_tests.rs"]
+mod tests;
