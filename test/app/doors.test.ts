@@ -19,7 +19,7 @@ import { type Answer, type Case, wire } from '../kit/wire.js';
 const MODULE = `
 export default async (request, ctx) => {
   switch (request.path) {
-    case '/told': return { client: ctx.client, route: ctx.route, path: request.path, query: request.query,
+    case '/told': return { client: ctx.client, consumer: ctx.consumer ?? null, route: ctx.route, path: request.path, query: request.query,
       method: request.method, seen: request.header('x-seen') ?? null, host: request.headers.get('x-forwarded-host') };
     case '/echo': return { status: 201, body: await request.bytes() };
     case '/length': { let n = 0; for await (const c of request.body) n += c.length; return String(n); }
@@ -44,10 +44,15 @@ const CASES: readonly Case[] = [
   {
     name: 'what the core knows',
     path: '/told?q=%20',
-    headers: { 'ironsluice-client': '6.6.6.6', 'x-forwarded-for': '6.6.6.6', 'x-seen': 'y' },
+    headers: {
+      'ironsluice-client': '6.6.6.6',
+      'ironsluice-consumer': 'admin',
+      'x-forwarded-for': '6.6.6.6',
+      'x-seen': 'y',
+    },
     status: 200,
     answer:
-      '{"client":"127.0.0.1","route":"app","path":"/told","query":"q=%20","method":"GET","seen":"y","host":"h.example"}',
+      '{"client":"127.0.0.1","consumer":null,"route":"app","path":"/told","query":"q=%20","method":"GET","seen":"y","host":"h.example"}',
   },
   { name: 'a body', method: 'POST', path: '/echo', body: 'hällo', status: 201, answer: 'hällo' },
   {

@@ -61,6 +61,8 @@ export interface AppContext {
   readonly worker: number;
   /** The client's address, as far as it is proved (see the `client_ip` filter). */
   readonly client: string;
+  /** Whose the request is, as a filter such as `api_key` proved it; `undefined` if the route has none. */
+  readonly consumer: string | undefined;
   /** The name of the route that led here. */
   readonly route: string;
   /** The `traceparent` of the request, if it has one. */

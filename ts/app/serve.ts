@@ -141,6 +141,10 @@ export class Context implements AppContext {
     return this.#exchange.header('ironsluice-client') ?? this.#exchange.remoteAddress;
   }
 
+  get consumer(): string | undefined {
+    return this.#exchange.header('ironsluice-consumer');
+  }
+
   get route(): string {
     return this.#exchange.header('ironsluice-route') ?? '';
   }

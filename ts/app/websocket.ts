@@ -78,6 +78,8 @@ export interface AppSocket<C = undefined> {
   readonly context: C;
   /** The client's address, as far as it is proved. */
   readonly client: string;
+  /** Whose the request was, as a filter such as `api_key` proved it; `undefined` if the route has none. */
+  readonly consumer: string | undefined;
   /** The name of the route that led here. */
   readonly route: string;
   /** The path of the upgrade, not decoded. */
@@ -168,8 +170,9 @@ export function socketOptions<C>(
           return undefined;
         }
         const protocol = agreed(exchange, decision.protocol);
-        const { client, route } = ctx;
-        const facts: Facts<C> = { context: decision.context, client, route, path: exchange.path, protocol };
+        const { client, consumer, route } = ctx;
+        const { context } = decision;
+        const facts: Facts<C> = { context, client, consumer, route, path: exchange.path, protocol };
         return { accept: facts, ...(protocol === '' ? {} : { protocol }) };
       });
       return accepted ?? 'answered';
@@ -220,6 +223,7 @@ function agreed(exchange: Exchange, protocol: string | undefined): string {
 interface Facts<C> {
   context: C;
   client: string;
+  consumer: string | undefined;
   route: string;
   path: string;
   protocol: string;
@@ -243,6 +247,10 @@ class WorkerSocket<C> implements AppSocket<C> {
 
   get client(): string {
     return this.#raw.context.client;
+  }
+
+  get consumer(): string | undefined {
+    return this.#raw.context.consumer;
   }
 
   get route(): string {

@@ -14,6 +14,7 @@ interface Told {
   /** Names and values in turn. */
   headers: string[];
   client: string;
+  consumer?: string;
   route: string;
 }
 
@@ -129,14 +130,16 @@ class Head implements PluginHead {
 
 class Info implements PluginInfo {
   readonly client: string;
+  readonly consumer: string | undefined;
   readonly route: string;
   readonly body: Uint8Array | undefined;
   readonly deadline: number;
   #abort: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor({ client, route }: Told, body: Uint8Array | undefined, left: number) {
+  constructor({ client, consumer, route }: Told, body: Uint8Array | undefined, left: number) {
     this.client = client;
+    this.consumer = consumer;
     this.route = route;
     this.body = body;
     this.deadline = performance.now() + left;

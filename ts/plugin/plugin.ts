@@ -39,6 +39,8 @@ export interface PluginHead {
 export interface PluginInfo {
   /** The client's address, as far as it is proved (see the `client_ip` filter). */
   readonly client: string;
+  /** Whose the request is, as a filter such as `api_key` before this one proved it; else `undefined`. */
+  readonly consumer: string | undefined;
   /** The name of the route. */
   readonly route: string;
   /** The request's body, if the config has `body` for this plugin; empty if the request has none. */

@@ -3,6 +3,7 @@
 //! Whatever a client sent is escaped: a line holds no control byte of theirs, so nobody forges a
 //! line or moves a terminal's cursor. Text: `"`, `\`, control and non-ASCII bytes become `\xHH` (as
 //! in nginx). JSON: RFC 8259, control characters as `\u00HH`, bytes that are no UTF-8 as U+FFFD.
+//! Credentials that a filter of the config looks for are `[redacted]`, whatever became of the request.
 //! Units:  durations in milliseconds with three decimals; times in UTC, RFC 3339, milliseconds.
 //! Errors: none. What is missing is `-`, or `null` in JSON.
 //! Bounds: [`MAX_LINE`] bytes a line. A text line that is cut ends in `...`; a JSON line stays JSON,
@@ -18,6 +19,7 @@ use wire::Head;
 pub use crate::config::access_log::Format;
 use crate::config::access_log::{Part, Variable, VARIABLES};
 use crate::filter::{Client, Outcome};
+use crate::secret::{self, Secret, HIDDEN};
 use crate::snapshot::Address;
 
 /// What is known of a request that has ended.
@@ -55,6 +57,8 @@ pub struct Entry<'a> {
     pub code: &'a str,
     /// The request's identifier.
     pub request_id: Option<&'a [u8]>,
+    /// Where requests carry credentials.
+    pub secrets: &'a [Secret],
 }
 
 impl Format {
@@ -96,6 +100,7 @@ impl Variable {
                 o.took / 1_000_000,
                 o.took / 1000 % 1000
             ),
+            Self::Consumer => return entry.client.consumer.as_deref().map(str::as_bytes),
             Self::Listener => return Some(entry.listener.as_bytes()),
             Self::Route => return entry.route.map(str::as_bytes),
             Self::Upstream => return entry.upstream.map(str::as_bytes),
@@ -103,11 +108,18 @@ impl Variable {
             Self::Method => return Some(entry.method),
             Self::Host => return Some(entry.host),
             Self::Path => return Some(entry.path),
-            Self::Query => return entry.query,
+            Self::Query => match entry.query {
+                Some(query) if secret::redact_query(entry.secrets, query, scratch) => Ok(()),
+                query => return query,
+            },
             Self::Protocol => return Some(entry.protocol.as_bytes()),
             Self::Code => return Some(entry.code.as_bytes()),
             Self::RequestId => return entry.request_id,
-            Self::Header(name) => return entry.request.find(name.as_bytes()),
+            Self::Header(name) => {
+                let value = entry.request.find(name.as_bytes())?;
+                let hidden = secret::hides_header(entry.secrets, name);
+                return Some(if hidden { HIDDEN } else { value });
+            }
             Self::Proxy(value) => match entry.client.proxied.as_deref()?.get(*value)? {
                 Cow::Borrowed(told) => return Some(told),
                 Cow::Owned(told) => scratch.write_all(&told),

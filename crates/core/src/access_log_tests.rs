@@ -9,6 +9,7 @@ struct Given {
     outcome: Outcome,
     path: Vec<u8>,
     grpc_status: Option<u32>,
+    secrets: Vec<Secret>,
 }
 
 impl Given {
@@ -35,6 +36,7 @@ impl Given {
             outcome,
             path: b"/a".to_vec(),
             grpc_status: None,
+            secrets: Vec::new(),
         }
     }
 
@@ -56,6 +58,7 @@ impl Given {
             endpoint: None,
             code: "",
             request_id: None,
+            secrets: &self.secrets,
         };
         let mut out = b"before".to_vec();
         Format::parse(format)
@@ -90,7 +93,7 @@ fn every_variable_has_a_value_or_a_dash() {
             "$header_user_agent",
             r#"curl/8 \x22q\x22 \x5c caf\xc3\xa9 \xff"#,
         ),
-        ("$header_none", "-"),
+        ("$header_none $consumer", "- -"),
         (
             "$proxy_authority $proxy_azure_pel_id $proxy_alpn $proxy_tlv_e0",
             r"a\x0ab 513 - -",
@@ -110,6 +113,33 @@ fn the_status_of_a_call_is_a_number() {
     assert_eq!(given.text("$status $grpc_status"), "200 14");
     let value: serde_json::Value = serde_json::from_slice(&given.line("json")).expect("JSON");
     assert_eq!(value["grpc_status"], 14);
+}
+
+#[test]
+fn credentials_are_hidden_and_the_consumer_is_told() {
+    let mut given = Given::new();
+    given.client.consumer = Some("acme \"x".into());
+    given
+        .request
+        .start_request(b"GET", b"/a?b=1&api_key=K", b"h");
+    given
+        .request
+        .add(b"X-Api-Key", b"K")
+        .expect("a valid field");
+    let query = Some("api_key".into());
+    given.secrets = ["x-api-key", "authorization"]
+        .map(|name| Secret {
+            header: name.into(),
+            query: query.clone(),
+        })
+        .to_vec();
+    assert_eq!(
+        given.text("$consumer $query $header_x_api_key $header_authorization"),
+        r"acme \x22x b=1&api_key=[redacted] [redacted] -"
+    );
+    let value: serde_json::Value = serde_json::from_slice(&given.line("json")).expect("JSON");
+    assert_eq!(value["query"], "b=1&api_key=[redacted]");
+    assert_eq!(value["consumer"], "acme \"x");
 }
 
 #[test]
@@ -135,7 +165,7 @@ fn json_holds_every_key_and_null_for_what_is_missing() {
         value,
         serde_json::json!({
             "time": "1994-11-06T08:49:37.042Z", "client_ip": "192.0.2.7", "peer": "192.0.2.7:5000",
-            "listener": "web", "route": "items", "upstream": null, "endpoint": null, "method": "GET",
+            "consumer": null, "listener": "web", "route": "items", "upstream": null, "endpoint": null, "method": "GET",
             "host": "h.example", "path": "/a", "query": "b=1", "protocol": "HTTP/1.1", "status": 200,
             "grpc_status": null, "code": null, "request_bytes": 7, "response_bytes": 1234, "duration": 1234.567, "request_id": null,
         })

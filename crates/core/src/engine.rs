@@ -297,6 +297,7 @@ impl Run {
         self.exchange.websocket = false;
         self.exchange.client.tls = None;
         self.exchange.client.proxied = None;
+        self.exchange.client.consumer = None;
         self.reply_body.clear();
         self.reply_body.shrink_to(KEPT_BODY);
         self.acts.clear();

@@ -28,6 +28,7 @@ use crate::grpc::Web;
 use crate::plugin::PluginVerdict;
 use crate::proxied::Proxied;
 use crate::reply::Reply;
+use crate::secret::Secret;
 use crate::secure::Secure;
 use crate::snapshot::Snapshot;
 use crate::Nanos;
@@ -38,6 +39,11 @@ use crate::Nanos;
 pub trait Filter: Send + Sync {
     /// Which of the calls below this filter wants. What is not asked for is never called.
     fn needs(&self) -> Needs;
+
+    /// Where requests carry a credential that this filter looks for; logs show none of it.
+    fn secret(&self) -> Option<&Secret> {
+        None
+    }
 
     /// Step 5. The request head may be changed; the verdict says what comes next.
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
@@ -85,6 +91,10 @@ pub struct Needs {
     pub replies: bool,
     /// Establishes who the client is, so that keys on the client's address mean something.
     pub identifies: bool,
+    /// Says whose each request is that it lets pass: see [`Client::consumer`].
+    pub proves_consumer: bool,
+    /// Is of no use where no filter before it says whose a request is.
+    pub reads_consumer: bool,
 }
 
 /// What a filter answers. Small: nothing is boxed on `Next`.
@@ -262,6 +272,8 @@ pub struct Client {
     pub tls: Option<Rc<Secure>>,
     /// What a trusted PROXY header said of its connection beside the peer; none without such a header.
     pub proxied: Option<Rc<Proxied>>,
+    /// Whose the request is, once a filter such as `api_key` has proved it.
+    pub consumer: Option<Arc<str>>,
 }
 
 impl Client {
@@ -274,6 +286,7 @@ impl Client {
             trusted_peer: false,
             tls: None,
             proxied: None,
+            consumer: None,
         }
     }
 }

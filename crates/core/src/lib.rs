@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`config`] reads the one schema; [`route`] finds a route; [`snapshot`] is what both become.
 //! - [`filter`] says what a filter is; [`filters`] holds them, one file each.
+//! - [`secret`] says what logs must not show.
 //! - [`trust`] walks the hops of proxies to the client.
 //! - [`engine`] runs a request through its filters; [`forward`] chooses where it goes.
 //! - [`plugin`] is what a plugin is told and may say.
@@ -25,6 +26,7 @@ pub mod plugin;
 pub mod proxied;
 pub mod reply;
 pub mod route;
+pub mod secret;
 pub mod secure;
 pub mod snapshot;
 pub mod trust;

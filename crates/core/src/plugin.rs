@@ -62,7 +62,7 @@ impl Fields {
 }
 
 /// What a plugin is told, as JSON: `{method, host, path, query?, headers: [name, value, …], client,
-/// route}`.
+/// consumer?, route}`.
 pub fn told(req: &Head, client: &Client, route: &str) -> String {
     let fields: usize = req.fields().map(|(n, v)| n.len() + v.len() + 6).sum();
     let mut out = String::with_capacity(fields + req.target().len() + 160);
@@ -87,6 +87,10 @@ pub fn told(req: &Head, client: &Client, route: &str) -> String {
     }
     out.push_str("],\"client\":");
     quote(client.ip.to_string().as_bytes(), &mut out);
+    if let Some(consumer) = &client.consumer {
+        out.push_str(",\"consumer\":");
+        quote(consumer.as_bytes(), &mut out);
+    }
     out.push_str(",\"route\":");
     quote(route.as_bytes(), &mut out);
     out.push('}');

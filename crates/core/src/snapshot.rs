@@ -14,6 +14,7 @@ use crate::filter::{Client, Filter};
 use crate::filters::{self, Build};
 use crate::metrics::{Meters, MAX_PARTS};
 use crate::route::{Asked, RouteMatch, Router};
+use crate::secret::Secret;
 use crate::Nanos;
 
 mod shared;
@@ -76,6 +77,8 @@ pub struct Snapshot {
     pub listener_tls: Vec<Option<Secured>>,
     /// Where lines about requests go, and what they say.
     pub access_log: Option<(config::Sink, Arc<config::Format>)>,
+    /// Where requests carry credentials that some filter looks for, each once.
+    pub secrets: Arc<[Secret]>,
 }
 
 /// One route.
@@ -192,6 +195,7 @@ impl Snapshot {
             .access_log
             .as_ref()
             .map(|a| (a.to.clone(), Arc::new(a.format.clone())));
+        let secrets = secrets(&routes);
         let listener_meters = config
             .listeners
             .iter()
@@ -212,6 +216,7 @@ impl Snapshot {
                 listener_meters,
                 listener_tls,
                 access_log,
+                secrets,
                 config,
             })
         } else {
@@ -324,6 +329,19 @@ fn route(
         meter: shared.routes.of(r.name.as_str(), MAX_METERS),
         filters: built,
     }
+}
+
+fn secrets(routes: &[Route]) -> Arc<[Secret]> {
+    let mut all: Vec<Secret> = Vec::new();
+    for secret in routes
+        .iter()
+        .flat_map(|r| r.filters.iter().filter_map(|f| f.secret()))
+    {
+        if !all.contains(secret) {
+            all.push(secret.clone());
+        }
+    }
+    all.into()
 }
 
 /// What leads from a door to its app where no route does.

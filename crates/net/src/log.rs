@@ -16,6 +16,7 @@ use gateway_core::config::{Format, Sink};
 use gateway_core::filter::Outcome;
 use gateway_core::grpc;
 use gateway_core::metrics::{bump, ShardCounters};
+use gateway_core::secret::Secret;
 use gateway_core::snapshot::Snapshot;
 use wire::Version;
 
@@ -27,6 +28,8 @@ pub(crate) struct Lines {
     files: Arc<Files>,
     format: Option<Arc<Format>>,
     to: Option<Arc<Writer>>,
+    /// What the lines of requests without a config of their own do not show.
+    secrets: Arc<[Secret]>,
     buffer: Vec<u8>,
     /// Room for the values of a line.
     scratch: Vec<u8>,
@@ -41,6 +44,7 @@ impl Lines {
             files,
             format: None,
             to: None,
+            secrets: Arc::default(),
             buffer: Vec::new(),
             scratch: Vec::new(),
             lines: 0,
@@ -51,6 +55,7 @@ impl Lines {
     /// Takes over what a config says of the log. Returns how many lines were dropped.
     pub fn configure(&mut self, snapshot: &Snapshot) -> u64 {
         let dropped = self.flush();
+        self.secrets = snapshot.secrets.clone();
         match &snapshot.access_log {
             Some((sink, format)) => {
                 self.format = Some(format.clone());
@@ -97,6 +102,7 @@ impl Lines {
             endpoint: endpoint.map(|e| &e.live.address),
             code: t.run.code(),
             request_id: ex.request.find(b"x-request-id"),
+            secrets: snapshot.map_or(&self.secrets, |s| &s.secrets),
         };
         format.write(&entry, &mut self.scratch, &mut self.buffer);
         self.lines += 1;

@@ -86,6 +86,8 @@ pub enum Variable {
     ClientIp,
     /// The other end of the connection.
     Peer,
+    /// Whose the request is, as a filter such as `api_key` proved it.
+    Consumer,
     /// The listener's name.
     Listener,
     /// The route's name.
@@ -128,7 +130,7 @@ text!(
     Format,
     "json or a text with $variables",
     r"^.{1,4096}$",
-    "`json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign."
+    "`json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign."
 );
 
 impl Format {
@@ -234,10 +236,11 @@ fn json() -> Format {
 }
 
 /// Every variable but header fields and values of PROXY headers, in the order of a JSON line.
-pub const VARIABLES: [(&str, Variable); 19] = [
+pub const VARIABLES: [(&str, Variable); 20] = [
     ("time", Variable::Time),
     ("client_ip", Variable::ClientIp),
     ("peer", Variable::Peer),
+    ("consumer", Variable::Consumer),
     ("listener", Variable::Listener),
     ("route", Variable::Route),
     ("upstream", Variable::Upstream),

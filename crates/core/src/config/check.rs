@@ -14,12 +14,12 @@ use super::units::Size;
 use super::upstream::{Balance, Upstream};
 use super::walk::child;
 use super::{Admin, App, Config, Duration, Listener};
-use crate::filters::{self, Build};
 use crate::route::pattern::Path;
 use crate::route::MAX_LISTENERS;
 
 mod acme;
 mod door;
+mod filters;
 mod http2;
 mod proxy_protocol;
 mod tls;
@@ -333,7 +333,7 @@ fn route(
             most(&format!("{at}.{key}"), count, bound, faults);
         }
     }
-    let replies = filters(item, route, faults);
+    let replies = filters::route(item, route, faults);
     destination(item, route, replies, faults);
 }
 
@@ -363,61 +363,6 @@ fn goal(item: &Item<'_, Route>, share: &Share, goals: &Goals<'_>, faults: &mut V
         _ => at,
     };
     faults.push(Fault::new(path, why, suggest(name, known.keys().copied())));
-}
-
-/// Builds every filter, only to hear its faults. True if the route needs no `to`: a filter always
-/// replies, forwards by itself, or could not be built.
-fn filters(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Fault>) -> bool {
-    let Some(Value::Array(raws)) = item.raw.get("filters") else {
-        return false;
-    };
-    // Places as they were written: what was at fault as it was read is not in `route.filters`.
-    let read = raws
-        .iter()
-        .enumerate()
-        .filter(|(_, raw)| raw.get("use").is_some_and(Value::is_string));
-    let mut replies = read.clone().count() < raws.len();
-    let last = route.filters.len().saturating_sub(1);
-    for (ordinal, ((place, _), filter)) in read.zip(&route.filters).enumerate().take(MAX_FILTERS) {
-        let at = format!("{}.filters[{place}]", item.at);
-        if !filters::NAMES.contains(&filter.name.as_str()) {
-            let why = format!("no filter is called {}", quote(&filter.name));
-            faults.push(Fault::new(
-                format!("{at}.use"),
-                why,
-                suggest(&filter.name, filters::NAMES.iter().copied()),
-            ));
-            replies = true;
-            continue;
-        }
-        let mut build = Build {
-            at: &at,
-            route: &route.name,
-            paths: &route.what.path,
-            ordinal,
-            shared: None,
-            resolved: None,
-            faults,
-        };
-        let Some(built) = filters::build(&filter.name, &filter.object, &mut build) else {
-            replies = true;
-            continue;
-        };
-        let needs = built.needs();
-        replies |= needs.replies || needs.forwards;
-        if needs.forwards && ordinal < last {
-            let why = format!(
-                "{} forwards by itself: nothing behind it is reached",
-                filter.name
-            );
-            faults.push(Fault::new(
-                format!("{at}.use"),
-                why,
-                "make it the last filter",
-            ));
-        }
-    }
-    replies
 }
 
 fn destination(item: &Item<'_, Route>, route: &Route, replies: bool, faults: &mut Vec<Fault>) {

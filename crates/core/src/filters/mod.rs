@@ -39,6 +39,8 @@ macro_rules! filters {
     };
 }
 
+mod api_key;
+mod api_key_ring;
 mod body_limit;
 mod client_ip;
 mod grpc_web;
@@ -58,6 +60,7 @@ mod websocket;
 mod websocket_origin;
 
 filters! {
+    api_key => ApiKey,
     body_limit => BodyLimit,
     client_ip => ClientIp,
     grpc_web => GrpcWeb,

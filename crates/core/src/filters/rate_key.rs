@@ -1,6 +1,6 @@
 //! What a limiter counts apart: one key, or several that count together as one.
 //!
-//! Written as `client_ip`, `header:NAME`, `cookie:NAME`, `san:KIND`, `proxy:VALUE` or `route`, or as a list of these.
+//! Written as `client_ip`, `consumer`, `header:NAME`, `cookie:NAME`, `san:KIND`, `proxy:VALUE` or `route`, or as a list of these.
 //! Bounds: [`MAX_KEYS`] in a list.
 
 use std::borrow::Cow;
@@ -21,6 +21,8 @@ use crate::filter::Client;
 pub enum LimitKey {
     /// The client's address; an IPv6 address by its /64.
     ClientIp,
+    /// Whose the request is, as a filter before proved it.
+    Consumer,
     /// A request field's value.
     Header(Box<str>),
     /// A cookie's value.
@@ -49,8 +51,8 @@ pub enum San {
 text!(
     LimitKey,
     "a key such as client_ip",
-    r"^(client_ip|route|proxy:[a-z0-9_]+|san:(dns|uri|email|ip)|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
-    "`client_ip`, `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`."
+    r"^(client_ip|consumer|route|proxy:[a-z0-9_]+|san:(dns|uri|email|ip)|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
+    "`client_ip`, `consumer` (behind a filter that proves it), `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`."
 );
 
 impl LimitKey {
@@ -58,6 +60,7 @@ impl LimitKey {
     pub fn parse(text: &str) -> Result<Self, Why> {
         match text {
             "client_ip" => return Ok(Self::ClientIp),
+            "consumer" => return Ok(Self::Consumer),
             "route" => return Ok(Self::Route),
             _ => {}
         }
@@ -75,11 +78,16 @@ impl LimitKey {
         let name = text
             .strip_prefix("header:")
             .filter(|n| wire::valid_name(n.as_bytes()));
+        let written = name.filter(|n| n.to_ascii_lowercase().starts_with("ironsluice-"));
+        if let Some(name) = written {
+            let why = format!("{name} is written by the gateway, after all filters");
+            return Err(Why::new(why, "write consumer, or another field"));
+        }
         name.map(|n| Self::Header(n.to_ascii_lowercase().into()))
             .ok_or_else(|| {
                 Why::new(
                     format!("{} is not a key", quote(text)),
-                    "write client_ip, route, header:NAME, cookie:NAME, san:KIND or proxy:VALUE",
+                    "write client_ip, consumer, route, header:NAME, cookie:NAME, san:KIND or proxy:VALUE",
                 )
             })
     }
@@ -89,6 +97,7 @@ impl fmt::Display for LimitKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ClientIp => f.write_str("client_ip"),
+            Self::Consumer => f.write_str("consumer"),
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::San(kind) => write!(f, "san:{}", kind.name()),
@@ -104,6 +113,7 @@ impl LimitKey {
     fn hash(&self, client: &Client, req: &Head, hash: impl Fn(&[u8]) -> u64) -> u64 {
         match self {
             Self::Route => 0,
+            Self::Consumer => hash(client.consumer.as_deref().unwrap_or_default().as_bytes()),
             Self::Header(name) => hash(req.find(name.as_bytes()).unwrap_or_default()),
             Self::Cookie(name) => {
                 hash(wire::cookie::cookie(req, name.as_bytes()).unwrap_or_default())
@@ -119,6 +129,13 @@ impl LimitKey {
                 IpAddr::V6(ip) => hash(&ip.octets()[..8]),
             },
         }
+    }
+}
+
+impl LimitKeys {
+    /// True if it matters whose a request is.
+    pub fn reads_consumer(&self) -> bool {
+        self.0.contains(&LimitKey::Consumer)
     }
 }
 

@@ -39,8 +39,9 @@ pub struct Config {
     /// How requests are counted. Default: `gcra`.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// What is counted apart: `client_ip` (IPv6 by its /64), `header:NAME` (requests without it
-    /// count together), `cookie:NAME`, `san:KIND`, `route`, or a list of these. Default: `client_ip`.
+    /// What is counted apart: `client_ip` (IPv6 by its /64), `consumer` (whose a request is; a filter before
+    /// must prove it, as `api_key` does), `header:NAME` (requests without it count together), `cookie:NAME`, `san:KIND`,
+    /// `route`, or a list of these. Default: `client_ip`.
     #[serde(default)]
     pub key: LimitKeys,
     /// Several limits in place of one, 1 to 8: a request that is not within all of them is refused, and then uses nothing up
@@ -307,6 +308,7 @@ impl Filter for One {
         Needs {
             request: true,
             response: self.headers,
+            reads_consumer: self.key.reads_consumer(),
             ..Needs::default()
         }
     }

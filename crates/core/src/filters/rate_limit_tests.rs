@@ -248,3 +248,22 @@ fn what_cannot_be_counted_is_a_fault() {
         assert_eq!(faults("rate_limit", config.clone()), [at], "{config}");
     }
 }
+
+#[test]
+fn consumers_are_counted_apart() {
+    let mut trial = Trial::of(
+        "rate_limit",
+        json!({ "rate": "1/m", "burst": 1, "key": "consumer" }),
+    );
+    for (consumer, admitted) in [
+        ("a", true),
+        ("b", true),
+        ("a", false),
+        ("", true),
+        ("b", false),
+    ] {
+        trial.client.consumer = (!consumer.is_empty()).then(|| consumer.into());
+        let is_admitted = Trial::status_of(trial.request()).is_none();
+        assert_eq!(is_admitted, admitted, "{consumer}");
+    }
+}

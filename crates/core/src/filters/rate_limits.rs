@@ -149,6 +149,7 @@ impl Filter for Limits {
         Needs {
             request: true,
             response: self.headers || self.legacy,
+            reads_consumer: self.limits.iter().any(|l| l.key.reads_consumer()),
             ..Needs::default()
         }
     }

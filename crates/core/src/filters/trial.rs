@@ -19,7 +19,7 @@ macro_rules! cx {
     ($trial:expr) => {
         Cx {
             now: $trial.now,
-            unix: 0,
+            unix: $trial.unix,
             rng: &mut $trial.rng,
             snapshot: &$trial.snapshot,
             route: 0,
@@ -37,6 +37,7 @@ macro_rules! cx {
 pub(crate) struct Trial {
     pub(crate) filter: Box<dyn Filter>,
     pub(crate) now: Nanos,
+    pub(crate) unix: u64,
     pub(crate) client: Client,
     pub(crate) framing: Framing,
     pub(crate) websocket: bool,
@@ -62,6 +63,7 @@ impl Trial {
         Self {
             filter: filter.unwrap_or_else(|| panic!("{name} {config}: {faults:?}")),
             now: 0,
+            unix: 0,
             client: Client::new(std::net::SocketAddr::from(([192, 0, 2, 1], 1000))),
             framing: Framing::None,
             websocket: false,

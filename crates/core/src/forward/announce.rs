@@ -6,6 +6,9 @@
 //! client's own entry, and the peer is added (RFC 7239 section 5.2 describes the practice). The
 //! certificate's fields are taken from nobody: a hop that does not know them passes on what clients write.
 //!
+//! Whose a request is, once a filter has proved it, every upstream is told in `Ironsluice-Consumer`; nobody else says that
+//! field.
+//!
 //! An app of this process is told more: `Ironsluice-Client` (the proved address),
 //! `Ironsluice-Route` (its name) and `Ironsluice-Timeout` (for the response's head, milliseconds).
 
@@ -27,6 +30,10 @@ pub fn announce(ex: &mut Exchange) {
         req.remove_names(CERTIFICATE);
     } else {
         req.remove_names(SPOOFED);
+    }
+    req.remove(CONSUMER);
+    if let Some(consumer) = &client.consumer {
+        let _full = req.add(CONSUMER, consumer.as_bytes());
     }
     hops.ip(client.peer.ip().to_canonical());
     let put = req.set_known(Name::XForwardedFor, hops.bytes());
@@ -168,6 +175,9 @@ impl std::fmt::Write for Text {
         Ok(())
     }
 }
+
+/// Whose a request is.
+const CONSUMER: &[u8] = b"ironsluice-consumer";
 
 /// Room for an IPv6 address and several hops before it.
 const SHORT: usize = 128;

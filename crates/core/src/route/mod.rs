@@ -34,6 +34,7 @@ use self::pattern::{Host, Path, Segment, Template, MAX_CAPTURES};
 use self::table::{Entry, Table};
 use self::want::Wants;
 
+pub(crate) use self::want::same as same_unescaped;
 pub use self::want::{Asked, Match, Request, Want};
 
 /// What the router needs to know of one route.

@@ -281,7 +281,7 @@ fn parameter(query: Option<&[u8]>, name: &[u8], is: impl Fn(&[u8]) -> bool) -> b
 }
 
 /// True if `escaped`, with `%XX` and `+` undone, is `plain`. An escape that is none stands for itself.
-fn same(escaped: &[u8], plain: &[u8]) -> bool {
+pub(crate) fn same(escaped: &[u8], plain: &[u8]) -> bool {
     let mut rest = escaped;
     let mut wanted = plain.iter();
     while let [byte, after @ ..] = rest {

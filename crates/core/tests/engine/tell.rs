@@ -130,3 +130,35 @@ fn an_app_is_told_what_the_core_knows_and_nothing_that_a_client_says() {
     let want = ["192.0.2.1", "all", "3000"].map(|v| Some(v.to_owned()));
     assert_eq!(told, want);
 }
+
+#[test]
+fn nobody_but_the_gateway_says_whose_a_request_is() {
+    let text = r#"{
+        "listeners": [{ "name": "web", "bind": "127.0.0.1:0" }],
+        "upstreams": [{ "name": "two", "endpoints": ["127.0.0.1:1001"] }],
+        "routes": [{ "name": "all", "match": { "path": "/open" }, "to": "two" },
+            { "name": "keys", "to": "two", "filters": [{ "use": "api_key", "keys": [
+                { "prefix": "k", "consumer": "ali", "hash": "HASH" }] }] }]
+    }"#;
+    let text = text.replace(
+        "HASH",
+        "1bdfdabfb7ccb3ecd072390b4f954b97ccb686ade76289f056d4630fd427c804",
+    );
+    for (path, want) in [("/open", None), ("/", Some("ali"))] {
+        let mut g = Gateway::configured(&text, vec![]);
+        g.fields = vec![
+            ("Ironsluice-Consumer", "admin"),
+            ("IRONSLUICE-CONSUMER", "root"),
+            ("X-Api-Key", "k_1"),
+        ];
+        g.play(&[(Event::Get(path), "Forward")]);
+        assert_eq!(g.sent("ironsluice-consumer").as_deref(), want, "{path}");
+        let count = g
+            .run
+            .exchange
+            .request
+            .find_all(b"ironsluice-consumer")
+            .count();
+        assert_eq!(count, usize::from(want.is_some()));
+    }
+}
