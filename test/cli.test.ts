@@ -17,7 +17,12 @@ test('each command line has its exit code and its words', async (t) => {
   const cwd = await folder(t, { 'good.yaml': GOOD, 'bad.yaml': BAD });
   const cases: [string[], number, 'stdout' | 'stderr', RegExp][] = [
     [[], 2, 'stderr', /^Usage: ironsluice COMMAND/],
-    [['--help'], 0, 'stdout', /init.*\n.*start.*\n.*check.*\n.*reload.*\n.*doctor.*\n.*cert.*\n.*version/],
+    [
+      ['--help'],
+      0,
+      'stdout',
+      /init.*\n.*start.*\n.*check.*\n.*reload.*\n.*doctor.*\n.*cert.*\n.*key.*\n.*version/,
+    ],
     [['help', 'check'], 0, 'stdout', /^Usage: ironsluice check \[FILE\]/],
     [['start', '--help'], 0, 'stdout', /^Usage: ironsluice start .*SIGHUP reloads/s],
     [['reload', '-h'], 0, 'stdout', /--admin IP:PORT/],
@@ -33,6 +38,21 @@ test('each command line has its exit code and its words', async (t) => {
       /^ok +system .*\nok +core +\d+\.\d+\.\d+\nok +addon +\/.*\.node \(built in this clone\)\nok +port .*can run here\.\n$/s,
     ],
     [['version', '--json'], 2, 'stderr', /version takes no --json/],
+    [['key'], 2, 'stderr', /key does one thing: new/],
+    [['key', 'new', 'a b'], 2, 'stderr', /"a b" is no consumer/],
+    [['key', 'new', '--prefix', 'ü'], 2, 'stderr', /is no prefix/],
+    [
+      ['key', 'new'],
+      0,
+      'stdout',
+      /^key {2}(key_\w{8})_[A-Za-z0-9]{43}\n.*- \{ prefix: "\1", consumer: "NAME", hash: "[0-9a-f]{64}" \}\n$/s,
+    ],
+    [
+      ['key', 'new', 'acme', '--prefix', 'a_b', '--json'],
+      0,
+      'stdout',
+      /"key": "a_b_[A-Za-z0-9]{43}",\n +"prefix": "a_b",\n +"hash": "[0-9a-f]{64}",\n +"consumer": "acme"/,
+    ],
     [['check', 'good.yaml', 'bad.yaml'], 2, 'stderr', /check takes no "bad.yaml"/],
     [['start', '--config', 'good.yaml', '--log-level', 'loud'], 2, 'stderr', /none of trace, debug/],
     [['check', 'good.yaml'], 0, 'stdout', /^good.yaml: no faults\n$/],

@@ -24,6 +24,7 @@ export const OPTIONS = {
   'log-level': { type: 'string' },
   'log-format': { type: 'string' },
   admin: { type: 'string' },
+  prefix: { type: 'string' },
   json: { type: 'boolean' },
   force: { type: 'boolean', short: 'f' },
   help: { type: 'boolean', short: 'h' },
@@ -36,6 +37,7 @@ export interface Flags {
   'log-level'?: string | undefined;
   'log-format'?: string | undefined;
   admin?: string | undefined;
+  prefix?: string | undefined;
   json?: boolean | undefined;
   force?: boolean | undefined;
   help?: boolean | undefined;
@@ -85,6 +87,13 @@ export const COMMANDS = {
     what: "Makes this machine's certificate for https://localhost, which tls: dev serves, and says how to trust it.",
     more: 'It is kept in $XDG_STATE_HOME/ironsluice/dev (~/.local/state/ironsluice/dev). What is there stays.',
   },
+  key: {
+    usage: 'key new [CONSUMER]',
+    files: 2,
+    flags: ['prefix', 'json'],
+    what: 'Makes a random key for the filter api_key: the key for its owner, and the line with its hash for the config.',
+    more: 'The key is printed once and kept nowhere. CONSUMER is whose it is.',
+  },
   version: { usage: 'version', files: 0, flags: [], what: 'Prints the version.', more: '' },
 } as const;
 
@@ -107,6 +116,8 @@ const FLAGS: Record<keyof typeof OPTIONS, string> = {
   'log-level': '--log-level LEVEL     trace, debug, info (the default), warn, error, fatal or silent',
   'log-format': '--log-format FORMAT   json or text; the default is text on a terminal, else json',
   admin: '--admin IP:PORT       the admin listener of the running gateway',
+  prefix:
+    '--prefix PREFIX       what the key begins with, before its last _ (default: key_ and 8 random signs)',
   force: '-f, --force           overwrite the file',
   json: '--json                print for programs',
   help: '-h, --help            this text',
