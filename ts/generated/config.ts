@@ -91,6 +91,34 @@ export interface AdminListener {
   bind?: Bind;
 }
 
+/** One key that opens. */
+export interface ApiKey {
+  /** Whose the key is; several keys may be of one. Required. */
+  consumer: Consumer;
+  /** The SHA-256 of the whole key, 64 hexadecimal digits. Required. */
+  hash: KeyHash;
+  /** What stands before the last `_` of the key. It is no secret. Required. */
+  prefix: KeyPrefix;
+  /** From when it opens no more, such as `2027-01-31T00:00:00Z`. Default: never. */
+  expires?: Moment;
+}
+
+/** Lets in who sends a known key, and says whose it is. */
+export interface ApiKeyFilter {
+  use: 'api_key';
+  /** The keys that open, at most 10000, at most 64 of one prefix. `ironsluice key new` makes them. Required. */
+  keys: ApiKey[];
+  /** Whether the upstream gets the key as well. Default: false. */
+  forward?: boolean;
+  /** The field that a key is sent in. `authorization` means `Authorization: Bearer KEY`. Default: `x-api-key`. */
+  header?: string;
+  /**
+   * A parameter of the query that a key may be sent in too. Addresses end up in histories and in logs of others: prefer the
+   * field. Default: none.
+   */
+  query?: string;
+}
+
 /** A program that answers requests, run in Node workers of this process. */
 export interface App {
   /** What routes, metrics and logs call it. */
@@ -216,6 +244,9 @@ export interface ClientIpFilter {
  */
 export type ClientIpHeader = 'x-forwarded-for' | 'forwarded';
 
+/** Whose a key is: 1 to 128 printable ASCII characters without spaces. */
+export type Consumer = string;
+
 /**
  * What reads the requests of a listener. Either way the core decides about them.
  * - `edge`: Threads of the core; for the open internet.
@@ -240,9 +271,9 @@ export type EscapedSlash = 'reject' | 'keep';
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = BodyLimitFilter | ClientIpFilter | GrpcWebFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
+export type Filter = ApiKeyFilter | BodyLimitFilter | ClientIpFilter | GrpcWebFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
 
-/** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
+/** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
 
 /**
@@ -359,7 +390,13 @@ export interface Keepalive {
   requests?: number;
 }
 
-/** `client_ip`, `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`. */
+/** The SHA-256 of a key: 64 hexadecimal digits. */
+export type KeyHash = string;
+
+/** What stands before the last `_` of a key: 1 to 64 letters, digits, `_` or `-`. */
+export type KeyPrefix = string;
+
+/** `client_ip`, `consumer` (behind a filter that proves it), `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`. */
 export type LimitKey = string;
 
 /** A socket that clients connect to; it speaks HTTP/1.1 and HTTP/2, with or without TLS. */
@@ -474,6 +511,9 @@ export interface Match {
 /** A method, in capitals. `GET` includes `HEAD`. */
 export type Method = string;
 
+/** A moment with its offset (RFC 3339), such as `2027-01-31T00:00:00Z`. */
+export type Moment = string;
+
 /** A name: 1 to 64 letters, digits, `_`, `-` or `.`. */
 export type Name = string;
 
@@ -575,8 +615,9 @@ export interface RateLimitFilter {
   /** Whether responses say what is left. Default: true. */
   headers?: boolean;
   /**
-   * What is counted apart: `client_ip` (IPv6 by its /64), `header:NAME` (requests without it
-   * count together), `cookie:NAME`, `san:KIND`, `route`, or a list of these. Default: `client_ip`.
+   * What is counted apart: `client_ip` (IPv6 by its /64), `consumer` (whose a request is; a filter before
+   * must prove it, as `api_key` does), `header:NAME` (requests without it count together), `cookie:NAME`, `san:KIND`,
+   * `route`, or a list of these. Default: `client_ip`.
    */
   key?: LimitKey | LimitKey[];
   /**
