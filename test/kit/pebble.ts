@@ -5,10 +5,11 @@
  * What it issues is good for as long as the test says; its own HTTPS is by a certificate for localhost.
  */
 import { execFile, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -52,21 +53,30 @@ export async function hasPebble(t: TestContext): Promise<boolean> {
   return found;
 }
 
-/** Ports of loopback that are free now, for programs that cannot say which they got. */
+/**
+ * Ports of loopback that are free now, for programs that cannot say which they got. They are none that the system gives away
+ * (32768 and above on Linux): until they are used, no connection of another test gets one.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    ports.push((server.address() as { port: number }).port);
+  const servers: Server[] = [];
+  while (servers.length < count) {
+    const server = createServer();
+    server.listen(randomInt(...OURS), '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (isFree) servers.push(server);
   }
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
   for (const server of servers) {
     server.close();
     await once(server, 'close');
   }
   return ports;
 }
+
+const OURS = [10_000, 32_000] as const;
 
 /** Starts one. */
 export async function pebble(t: TestContext, options: PebbleOptions): Promise<Pebble> {

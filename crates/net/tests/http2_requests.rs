@@ -334,6 +334,6 @@ fn a_window_that_stays_shut_stops_the_upstream() {
         assert_eq!(answer.expect("an answer").status, 405);
     });
     let grown = resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "{} KiB", grown >> 10);
+    assert!(grown < 64 << 20, "{} KiB", grown >> 10);
     origin.wait_for_ends(1);
 }
