@@ -17,6 +17,7 @@ use std::path::Path;
 use gateway_core::snapshot::Address;
 
 use crate::http1::{Stage, Txn};
+use crate::listener::Listener;
 use crate::local::Local;
 use crate::shard::Shard;
 
@@ -32,8 +33,8 @@ pub(crate) struct Beside {
     path: Option<Box<Path>>,
     /// Tokens of tunnels that are silent.
     silent: Vec<u64>,
-    /// Descriptors that were handed over, with the listeners that they came by.
-    given: HashMap<RawFd, u16>,
+    /// Descriptors that were handed over, with the numbers of the doors that they came by.
+    given: HashMap<RawFd, u32>,
     /// A listener is full: those that have gone are to be counted off.
     full: bool,
 }
@@ -140,10 +141,12 @@ impl Shard {
             self.later(i);
             return false;
         }
-        let slot = self.conns.client(i).map_or(0, |c| c.listener);
+        let door = self.listener_of(i).door;
         self.step(i, t, |shard, t| shard.tunnel_over(i, t, true));
-        self.beside.given.insert(server, slot);
-        self.listeners[usize::from(slot)].given += 1;
+        if let Some(before) = self.beside.given.insert(server, door) {
+            count(&mut self.listeners, before, |given| given - 1);
+        }
+        count(&mut self.listeners, door, |given| given + 1);
         true
     }
 
@@ -158,13 +161,20 @@ impl Shard {
     fn count_given(&mut self, polled: &[RawFd]) {
         let polled: HashSet<_> = polled.iter().copied().collect();
         let listeners = &mut self.listeners;
-        self.beside.given.retain(|fd, slot| {
+        self.beside.given.retain(|fd, door| {
             let there = polled.contains(fd) && sys::peer_name(*fd).is_none();
             if !there {
-                listeners[usize::from(*slot)].given -= 1;
+                count(listeners, *door, |given| given - 1);
             }
             there
         });
+    }
+}
+
+/// Changes a door's number of those that were handed over. Its listener's place may be another's by now.
+fn count(listeners: &mut [Listener], door: u32, change: impl FnOnce(u32) -> u32) {
+    if let Some(l) = listeners.iter_mut().find(|l| l.door == door) {
+        l.given = change(l.given);
     }
 }
 
