@@ -404,8 +404,6 @@ export declare class Reactor {
    * `PUSH` is said.
    */
   push(key: number, bytes: Uint8Array, last: boolean): number
-  /** Whether the client takes more. */
-  setWritable(key: number, writable: boolean): void
   /** The client went away. */
   abort(key: number): void
   /** Whether the answer of this exchange takes no more of the request's body just now. It begins deaf. */

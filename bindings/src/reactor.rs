@@ -121,12 +121,6 @@ impl Reactor {
         self.inner.with(0, |n| n.push(key, bytes, last) as u32)
     }
 
-    /// Whether the client takes more.
-    #[napi(catch_unwind)]
-    pub fn set_writable(&self, key: u32, writable: bool) {
-        self.inner.with((), |n| n.set_writable(key, writable));
-    }
-
     /// The client went away.
     #[napi(catch_unwind)]
     pub fn abort(&self, key: u32) {

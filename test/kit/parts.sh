@@ -84,6 +84,15 @@ at_least() {
   [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | sed -n 1p)" = "$1" ]
 }
 
+# A row of the table for a program that must have one version: its name, what was found, what is wanted, what for. False if
+# it is another.
+exactly() {
+  state=ok
+  [ "$2" = "$3" ] || state=missing
+  printf '%-13s %-15s %-9s %-13s %s\n' "$1" "${2:--}" "=$3" "$4" "$state"
+  [ "$state" = ok ]
+}
+
 # Prints the table; sets `missing` to the packages to install, `envoy`, `h2spec` and `conformance` to whether these are
 # there.
 survey() {
@@ -105,28 +114,10 @@ survey() {
   done <<TABLE
 $(parts)
 TABLE
-  found=$(h2spec_version)
-  state=ok
-  if [ "$found" != "$H2SPEC" ]; then
-    state=missing
-    h2spec=no
-  fi
-  printf '%-13s %-15s %-9s %-13s %s\n' h2spec "${found:--}" "=$H2SPEC" http2 "$state"
-  found=$(conformance_version)
-  state=ok
-  if [ "$found" != "$CONFORMANCE" ]; then
-    state=missing
-    conformance=no
-  fi
-  printf '%-13s %-15s %-9s %-13s %s\n' conformance "${found:--}" "=$CONFORMANCE" grpc "$state"
+  exactly h2spec "$(h2spec_version)" "$H2SPEC" http2 || h2spec=no
+  exactly conformance "$(conformance_version)" "$CONFORMANCE" grpc || conformance=no
   if [ "$bench" = yes ]; then
-    found=$(envoy_version)
-    state=ok
-    if [ "$found" != "$ENVOY" ]; then
-      state=missing
-      envoy=no
-    fi
-    printf '%-13s %-15s %-9s %-13s %s\n' envoy "${found:--}" "=$ENVOY" bench "$state"
+    exactly envoy "$(envoy_version)" "$ENVOY" bench || envoy=no
   fi
 }
 

@@ -100,7 +100,6 @@ export const HABITS = {
     uws: 'the process ends',
     node: 'the thread ends',
   },
-  sharedPort: { what: '`shared: true`', uws: 'always', node: 'from Node 22.12 on' },
 } as const satisfies Record<string, Difference>;
 
 /** What a difference between frames comes to, by the Autobahn test suite and RFC 6455. */

@@ -130,7 +130,7 @@ export interface Out {
   close: boolean;
   /** False for answers that never have a body. */
   hasBody: boolean;
-  /** Status, reason and fields as the core wrote them, instead of `status` and `fields`. */
+  /** Status, reason and fields, made once, instead of `status` and `fields`; see {@link sound}. */
   block?: Uint8Array;
 }
 
@@ -138,8 +138,7 @@ export interface Out {
 export function sound(fields: Fields): Fields {
   let text = '200 OK';
   for (let i = 0; i < fields.length; i += 2) text += `\r\n${fields[i]}: ${fields[i + 1]}`;
-  SOUND.set(fields, Buffer.from(text, 'latin1'));
-  SOUND_TEXT.set(fields, `HTTP/1.1 ${text}\r\n`);
+  SOUND.set(fields, { block: Buffer.from(text, 'latin1'), text: `HTTP/1.1 ${text}\r\n` });
   return fields;
 }
 
@@ -155,9 +154,9 @@ export function outOf(method: string, status: number, headers: Fields, close: bo
     close,
     hasBody: method !== 'HEAD' && status !== 204 && status !== 304,
   };
-  const block = SOUND.get(headers);
-  if (block !== undefined) {
-    if (status === 200) out.block = block;
+  const made = SOUND.get(headers);
+  if (made !== undefined) {
+    if (status === 200) out.block = made.block;
     return out;
   }
   const fields: string[] = [];
@@ -192,7 +191,7 @@ export function statusLine(status: number): string {
 
 /** The head of an answer for the core: a status line and fields, without framing; and the length that they say. */
 export function blockOf(status: number, headers: Fields): { text: string; length: number | undefined } {
-  const text = status === 200 ? SOUND_TEXT.get(headers) : undefined;
+  const text = status === 200 ? SOUND.get(headers)?.text : undefined;
   if (text !== undefined) return { text, length: undefined };
   const out = outOf('GET', status, headers, false);
   let lines = `HTTP/1.1 ${statusLine(status)}\r\n`;
@@ -200,8 +199,7 @@ export function blockOf(status: number, headers: Fields): { text: string; length
   return { text: lines, length: out.length };
 }
 
-const SOUND = new Map<Fields, Uint8Array>();
-const SOUND_TEXT = new Map<Fields, string>();
+const SOUND = new Map<Fields, { block: Uint8Array; text: string }>();
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const TARGET = /^[!"$-~]*$/;
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;

@@ -22,17 +22,8 @@ pub struct Bucket {
 impl Bucket {
     /// A rate of `count` in every `period_ns`, of which `burst` are admitted at one instant from idle.
     pub const fn new(count: u64, period_ns: u64, burst: u64) -> Result<Self, BadRate> {
-        if count == 0 {
-            return Err(BadRate::ZeroCount);
-        }
-        if period_ns == 0 {
-            return Err(BadRate::ZeroPeriod);
-        }
-        if burst == 0 {
-            return Err(BadRate::ZeroBurst);
-        }
-        if count > period_ns {
-            return Err(BadRate::TooFast);
+        if let Some(fault) = BadRate::of(count, period_ns, burst) {
+            return Err(fault);
         }
         let shared = common(count, period_ns);
         let (token, refill) = (period_ns / shared, count / shared);

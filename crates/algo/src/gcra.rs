@@ -71,21 +71,31 @@ pub enum BadRate {
     TooManyEntries,
 }
 
+impl BadRate {
+    /// What is wrong with a rate and a burst, whatever counts them.
+    pub(crate) const fn of(count: u64, period_ns: u64, burst: u64) -> Option<Self> {
+        if count == 0 {
+            return Some(Self::ZeroCount);
+        }
+        if period_ns == 0 {
+            return Some(Self::ZeroPeriod);
+        }
+        if burst == 0 {
+            return Some(Self::ZeroBurst);
+        }
+        if count > period_ns {
+            return Some(Self::TooFast);
+        }
+        None
+    }
+}
+
 impl Gcra {
     /// A rate of `count` in every `period_ns`, of which `burst` (at least 1) are admitted at one
     /// instant from idle.
     pub const fn new(count: u64, period_ns: u64, burst: u64) -> Result<Self, BadRate> {
-        if count == 0 {
-            return Err(BadRate::ZeroCount);
-        }
-        if period_ns == 0 {
-            return Err(BadRate::ZeroPeriod);
-        }
-        if burst == 0 {
-            return Err(BadRate::ZeroBurst);
-        }
-        if count > period_ns {
-            return Err(BadRate::TooFast);
+        if let Some(fault) = BadRate::of(count, period_ns, burst) {
+            return Err(fault);
         }
         let interval = (period_ns as u128 * TICKS_PER_NS as u128).div_ceil(count as u128);
         if interval > MAX_SPAN || burst as u128 * interval > MAX_SPAN {

@@ -1,6 +1,5 @@
-//! Guests: requests whose client has no socket here. Their owner, a door in another program's loop,
-//! hands over head and body by calls, and takes what is answered from the [`Outbox`]; all
-//! between is the path of every request.
+//! Guests: requests whose client has no socket here, as those of `inject`. Their owner hands over head and body by calls, and
+//! takes what is answered from the [`Outbox`]; all between is the path of every request.
 //!
 //! A guest is one request. Bounds: the owner is asked to push no more than [`HELD`] bytes ahead;
 //! a response waits while the owner is not writable or the outbox is full.

@@ -67,11 +67,11 @@ impl Shard {
     pub(crate) fn settle_tunnel(&mut self, i: u32, t: &mut Txn) {
         if self.beside.path.is_some()
             && matches!(t.answers, Local::One(_))
-            && t.interim < TRIES
+            && t.looked < TRIES
             && t.response.written <= PASSED
             && self.is_bare(i, t)
         {
-            t.interim += 1;
+            t.looked += 1;
             self.beside.silent.push(self.conns.token(i));
         }
     }
@@ -134,9 +134,7 @@ impl Shard {
         let quiet = self.is_bare(i, &t) && !sys::has_unread(up) && !sys::has_unsent(up);
         if !quiet || !sys::exchange(client, server, epoll, self.poll.fd()) {
             // The server has not taken all yet, or something came meanwhile: perhaps in the next turn.
-            if let Some(c) = self.conns.client(i) {
-                c.txn = Some(t);
-            }
+            self.put_back(i, t);
             self.conns[i].readable = true;
             self.later(i);
             return false;

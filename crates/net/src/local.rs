@@ -192,12 +192,11 @@ impl Shard {
 
     /// The exchange of this name, if it is not over.
     fn take_local(&mut self, x: Exchange) -> Option<Box<Txn>> {
-        let client = self.conns.client(x.place)?;
-        let t = client.txn.take()?;
+        let t = self.take(x.place)?;
         if t.serial == x.serial && x.serial != 0 {
             return Some(t);
         }
-        client.txn = Some(t);
+        self.put_back(x.place, t);
         None
     }
 
@@ -207,9 +206,7 @@ impl Shard {
             return false;
         };
         if t.stage != Stage::Local || t.flags.headed {
-            if let Some(client) = self.conns.client(x.place) {
-                client.txn = Some(t);
-            }
+            self.put_back(x.place, t);
             return false;
         }
         let limits = wire::Limits::default();
@@ -342,9 +339,7 @@ impl Shard {
         let upgrade = t.info.upgrade.map(|s| head.slice(s));
         let trailers = asks_trailers(&t);
         wire::http1::write_request(head, t.info.framing, upgrade, trailers, out);
-        if let Some(client) = self.conns.client(x.place) {
-            client.txn = Some(t);
-        }
+        self.put_back(x.place, t);
     }
 }
 

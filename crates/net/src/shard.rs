@@ -20,7 +20,7 @@ use crate::conns::{Conns, Role, Up, NONE};
 use crate::guest::Guest;
 use crate::handover::Beside;
 use crate::handshakes::Shakes;
-use crate::http1::{Next, Txn};
+use crate::http1::Txn;
 use crate::http2::Muxes;
 use crate::listener::{Binding, Listener};
 use crate::log::Lines;
@@ -76,7 +76,8 @@ pub(crate) struct Shard {
     pub asked: u64,
     /// Keys that requests of this thread woke; told to all threads at the end of the tick.
     pub woken: Vec<u64>,
-    waiting: HashMap<u64, Vec<u64>>,
+    /// Tokens of those that wait for a key.
+    pub waiting: HashMap<u64, Vec<u64>>,
     #[allow(
         clippy::vec_box,
         reason = "a connection holds its transaction by the same box"
@@ -420,6 +421,13 @@ impl Shard {
         self.conns.client(i)?.txn.take()
     }
 
+    /// Puts it back as it is.
+    pub fn put_back(&mut self, i: u32, t: Box<Txn>) {
+        if let Some(client) = self.conns.client(i) {
+            client.txn = Some(t);
+        }
+    }
+
     /// A transaction for a connection on which something has come.
     pub fn fresh_txn(&mut self) -> Box<Txn> {
         self.free.pop().unwrap_or_else(|| {
@@ -435,17 +443,6 @@ impl Shard {
         if self.free.len() < KEPT_TXNS {
             self.free.push(t);
         }
-    }
-
-    /// `i` has a request that waits for `key`.
-    pub fn wait_for(&mut self, key: u64, i: u32) {
-        let token = self.conns.token(i);
-        self.waiting.entry(key).or_default().push(token);
-    }
-
-    /// Wakes all that wait for `key`, here now and on other threads at the end of the tick.
-    pub fn wake_key(&mut self, key: u64) {
-        self.woken.push(key);
     }
 
     /// Outside of a turn: what must not wait for the next.
@@ -465,26 +462,6 @@ impl Shard {
             .run
             .snapshot()
             .cloned()
-    }
-
-    fn tell_woken(&mut self) {
-        let keys = std::mem::take(&mut self.woken);
-        self.mailbox.tell_others(&keys);
-        keys.into_iter().for_each(|k| self.wake_here(k));
-    }
-
-    fn wake_here(&mut self, key: u64) {
-        for token in self.waiting.remove(&key).unwrap_or_default() {
-            let Some(i) = self.conns.of_token(token) else {
-                continue;
-            };
-            let Some(t) = self.take(i) else {
-                continue;
-            };
-            self.step(i, t, |shard, t| {
-                shard.asks_woken(i, t, key).unwrap_or(Next::Wait)
-            });
-        }
     }
 }
 

@@ -282,17 +282,7 @@ impl One {
 
     fn refuse(&self, retry_after: u64, left: u64) -> Verdict {
         let seconds = retry_after.div_ceil(SECOND).max(1);
-        let body = Body::Quota {
-            why: "Too many requests.".into(),
-            policies: vec![self.name.clone()],
-        };
-        let mut reply = Reply {
-            status: 429,
-            code: "rate_limited",
-            fields: Vec::with_capacity(3),
-            body,
-        }
-        .with("retry-after", seconds.to_string());
+        let mut reply = refusal(vec![self.name.clone()], seconds);
         if self.headers {
             let field = self.fields(left, seconds);
             reply = reply
@@ -301,6 +291,20 @@ impl One {
         }
         Verdict::Reply(Box::new(reply))
     }
+}
+
+/// A 429 that names the violated policies, and says after how many seconds to come again.
+pub(super) fn refusal(policies: Vec<Box<str>>, seconds: u64) -> Reply {
+    Reply {
+        status: 429,
+        code: "rate_limited",
+        fields: Vec::with_capacity(3),
+        body: Body::Quota {
+            why: "Too many requests.".into(),
+            policies,
+        },
+    }
+    .with("retry-after", seconds.to_string())
 }
 
 impl Filter for One {

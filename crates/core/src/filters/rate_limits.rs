@@ -10,10 +10,9 @@ use wire::Head;
 
 use super::rate_field::{policy, Field, SECOND};
 use super::rate_key::LimitKeys;
-use super::rate_limit::{bad_rate, default_burst, named, Algorithm, Config, LimitConfig};
+use super::rate_limit::{bad_rate, default_burst, named, refusal, Algorithm, Config, LimitConfig};
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Verdict};
-use crate::reply::{Body, Reply};
 
 /// The filter with several limits, another algorithm, or a cost.
 pub struct Limits {
@@ -98,17 +97,7 @@ impl Limits {
     }
 
     fn refuse(&self, told: &[Told], wait: u64, violated: Vec<Box<str>>) -> Verdict {
-        let body = Body::Quota {
-            why: "Too many requests.".into(),
-            policies: violated,
-        };
-        let mut reply = Reply {
-            status: 429,
-            code: "rate_limited",
-            fields: Vec::with_capacity(6),
-            body,
-        }
-        .with("retry-after", wait.to_string());
+        let mut reply = refusal(violated, wait);
         if self.headers {
             let mut left = Vec::new();
             for (limit, told) in self.limits.iter().zip(told) {

@@ -148,9 +148,7 @@ impl Shard {
             self.wheel.set(i, self.now + idle);
             return;
         }
-        if let Some(client) = self.conns.client(i) {
-            client.txn = Some(t);
-        }
+        self.put_back(i, t);
     }
 
     #[cold]

@@ -67,6 +67,8 @@ pub(crate) struct Txn {
     pub serial: u32,
     /// By when the owner's answer must begin.
     pub answer_by: u64,
+    /// How often its silent tunnel was looked at.
+    pub looked: u32,
 }
 
 /// Yes or no of a request.
@@ -192,6 +194,7 @@ impl Txn {
         self.answers = Local::None;
         self.serial = 0;
         self.answer_by = 0;
+        self.looked = 0;
         self.drain_by = 0;
         self.linger_left = 0;
         self.started = 0;
