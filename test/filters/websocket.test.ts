@@ -10,6 +10,7 @@ import { ConfigError } from '../../ts/errors.js';
 import type { Filter, WebsocketFilter } from '../../ts/generated/config.js';
 import type { Config } from '../../ts/index.js';
 import { gateway, type TestGateway } from '../kit/gateway.js';
+import { site } from '../kit/site.js';
 import { ACCEPT, CARRIERS, type Carrier, KEY, type Tunnel, tunnel } from '../kit/tunnel.js';
 import { until } from '../kit/until.js';
 
@@ -220,7 +221,71 @@ test('clients count apart, and a table that is full takes no new one', async (t)
   await until(async () => (await from('192.0.2.2')).isOpen, 'room');
 });
 
-test('a quota where nobody sees tunnels end, and a second filter, are faults', async (t) => {
+test('at the door of an app a client gets as many as it may, and again as many once some have ended', async (t) => {
+  const filters: Filter[] = [{ use: 'websocket', connections_per_client: 2 }];
+  const { port } = await site(
+    t,
+    `export default {
+  fetch: () => 'ok',
+  websocket: {
+    open: (socket) => void socket.send('open'),
+    message: (socket, text) => void (text === 'close' ? socket.close(1000) : socket.send(text)),
+  },
+};`,
+    {
+      workers: 2,
+      more: {
+        listeners: [{ name: 'web', bind: '127.0.0.1:0', door: 'app', app: 'site' }],
+        routes: [{ name: 'all', to: { app: 'site' }, filters }],
+      },
+    },
+  );
+  const full = async (what: string): Promise<Tunnel[]> => {
+    const open: Tunnel[] = [];
+    await until(async () => {
+      const got = await tunnel(t, 'http1', port);
+      if (got.isOpen) open.push(got);
+      else got.cut();
+      return open.length === 2;
+    }, `two after ${what}`);
+    // What is silent would be handed over by now, were it not counted.
+    for (const one of open) await comesBack(one, 'hello');
+    for (let n = 0; n < 4; n += 1) {
+      const got = await tunnel(t, 'http1', port);
+      assert.deepEqual(code(got), [429, 'websocket_quota'], what);
+      got.cut();
+    }
+    return open;
+  };
+  let open = await full('the start');
+  for (const [what, end] of [
+    ['clients that went away', (one: Tunnel) => one.cut()],
+    ['clients that ended', (one: Tunnel) => one.stream.end()],
+    ['an app that closed', (one: Tunnel) => one.stream.write(frame('close'))],
+  ] as const) {
+    open.map(end);
+    open = await full(what);
+  }
+});
+
+/** A short text in a frame of a client, whose mask changes nothing. */
+function frame(text: string): Buffer {
+  return Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+}
+
+/** Sends a text and waits for it; the stream goes on flowing. */
+async function comesBack({ stream }: Tunnel, text: string): Promise<void> {
+  let seen = '';
+  const listen = (part: Buffer): void => {
+    seen += part.toString('latin1');
+  };
+  stream.on('data', listen).resume();
+  stream.write(frame(text));
+  await until(() => seen.endsWith(text), `${text}, there is ${JSON.stringify(seen)}`);
+  stream.off('data', listen);
+}
+
+test('a second filter is a fault', async (t) => {
   const edge = await ground(t, []);
   const quota: WebsocketFilter = { use: 'websocket', connections_per_client: 1 };
   const twice = edge.config([quota, quota]);

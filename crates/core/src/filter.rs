@@ -95,6 +95,8 @@ pub struct Needs {
     pub proves_consumer: bool,
     /// Is of no use where no filter before it says whose a request is.
     pub reads_consumer: bool,
+    /// Counts a WebSocket until it ends, so the thread that counted it must see that end.
+    pub counts_open: bool,
 }
 
 /// What a filter answers. Small: nothing is boxed on `Next`.

@@ -95,6 +95,8 @@ pub struct Route {
     pub trailers: Box<[u16]>,
     /// Those that want to know how it ended.
     pub done: Box<[u16]>,
+    /// True if one counts a WebSocket until it ends.
+    pub counts_open: bool,
     /// The last filter, if it forwards by itself.
     pub forwards: Option<u16>,
     /// Where requests go after the filters.
@@ -323,6 +325,7 @@ fn route(
         response: which(|n| n.response).into(),
         trailers: trailers.into(),
         done: which(|n| n.done).into(),
+        counts_open: !which(|n| n.counts_open).is_empty(),
         forwards: which(|n| n.forwards).last().copied(),
         target: target(&r.to, upstreams),
         keep_escaped_slash: r.keep_escaped_slash,
@@ -353,6 +356,7 @@ fn stray(app: &Upstream, at: u32, shared: &Shared) -> Route {
         response: Box::default(),
         trailers: Box::default(),
         done: Box::default(),
+        counts_open: false,
         forwards: None,
         target: Target::One(at),
         keep_escaped_slash: false,

@@ -5,7 +5,8 @@
 //! server goes on as if nothing had happened, and one descriptor is left of three. The server's end is found among the
 //! descriptors of the loop by the name of its peer, which the system makes unique.
 //!
-//! What is secure, a stream of HTTP/2, or has more to say than fits into the system's buffers stays a tunnel. Access log and
+//! What is secure, a stream of HTTP/2, has more to say than fits into the system's buffers, or is counted by a filter of its
+//! route until it ends stays a tunnel. Access log and
 //! meters have the WebSocket as ended when it is handed over.
 //!
 //! [`dup3`]: https://man7.org/linux/man-pages/man2/dup.2.html
@@ -69,6 +70,7 @@ impl Shard {
             && matches!(t.answers, Local::One(_))
             && t.looked < TRIES
             && t.response.written <= PASSED
+            && !t.run.route().is_some_and(|r| r.counts_open)
             && self.is_bare(i, t)
         {
             t.looked += 1;

@@ -28,12 +28,17 @@ impl Drop for Stand {
 }
 
 fn stand(name: &str) -> Stand {
+    stand_with(name, "")
+}
+
+/// With more keys of the config.
+fn stand_with(name: &str, more: &str) -> Stand {
     let path = std::env::temp_dir().join(format!("handover-{}-{name}", std::process::id()));
     let server = UnixListener::bind(&path).expect("a socket");
-    let config = r#"{ "workers": 1,
+    let config = r#"{ "workers": 1, MORE
         "listeners": [{ "name": "door", "bind": "127.0.0.1:0", "door": "app", "app": "site", "limits": { "connections": 1 } }],
         "apps": [{ "name": "site", "module": "site.ts" }] }"#;
-    let config = gateway_core::config::parse(config).expect("a good config");
+    let config = gateway_core::config::parse(&config.replace("MORE", more)).expect("a good config");
     let gateway = Arc::new(Gateway::start(config).expect("the gateway starts"));
     gateway.app_sockets("site", vec![path.clone()]);
     let mut reactor = gateway.reactor().expect("a reactor");
@@ -48,8 +53,17 @@ fn stand(name: &str) -> Stand {
 }
 
 impl Stand {
-    /// A client with a WebSocket, and the server's end of it: a tunnel still.
+    /// A client with a WebSocket, and the server's end of it: a tunnel still, that is silent.
     fn open(&mut self) -> (Client, UnixStream) {
+        let (mut client, server) = self.ask();
+        self.turn_until(|s| s.reactor.has_silent().then_some(()));
+        let answer = client.until(b"\r\n\r\n").expect("an answer");
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
+        (client, server)
+    }
+
+    /// A client that asks for one, and the server's end, which has said yes.
+    fn ask(&mut self) -> (Client, UnixStream) {
         let mut client = Client::connect(self.gateway.addresses()[0].1);
         client.send(
             "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -69,9 +83,6 @@ impl Stand {
                   sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
             )
             .expect("there is room");
-        self.turn_until(|s| s.reactor.has_silent().then_some(()));
-        let answer = client.until(b"\r\n\r\n").expect("an answer");
-        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
         (client, server)
     }
 
@@ -153,6 +164,36 @@ fn what_the_server_has_not_taken_is_not_lost() {
     s.give(&[fd], fd);
     server.write_all(b"late").expect("there is room");
     assert_eq!(client.exactly(4).expect("all"), b"late");
+}
+
+#[test]
+fn what_a_quota_counts_stays_a_tunnel() {
+    let mut s = stand_with(
+        "quota",
+        r#""routes": [{ "name": "all", "to": { "app": "site" },
+            "filters": [{ "use": "websocket", "connections_per_client": 1 }] }],"#,
+    );
+    let (mut client, mut server) = s.ask();
+    for word in ["one", "two"] {
+        client.send(word);
+        let mut came = Vec::new();
+        s.turn_until(|s| {
+            assert!(!s.reactor.has_silent(), "it is counted");
+            read_some(&mut server, &mut came);
+            (came == word.as_bytes()).then_some(())
+        });
+        for _ in 0..20 {
+            s.reactor.turn();
+            assert!(!s.reactor.has_silent(), "it is counted");
+        }
+    }
+    let answer = client.until(b"\r\n\r\n").expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
+    drop(server);
+    // The core sees its end, and passes it on.
+    let client = std::thread::spawn(move || client.is_closed());
+    s.turn_until(|_| client.is_finished().then_some(()));
+    assert!(client.join().expect("no panic"));
 }
 
 #[test]

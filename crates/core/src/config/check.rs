@@ -93,7 +93,7 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
         }
         route(item, &listeners, &goals, faults);
         proxy_protocol::route(item, &read.listeners, faults);
-        websocket::route(item, &read.listeners, faults);
+        websocket::route(item, faults);
     }
     let regexes = |r: &Route| {
         r.what

@@ -132,6 +132,7 @@ impl Filter for Websocket {
             request: true,
             response: counts,
             done: counts,
+            counts_open: counts,
             ..Needs::default()
         }
     }
