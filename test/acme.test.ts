@@ -44,14 +44,20 @@ async function site(t: TestContext, more: { validity?: number; closed?: boolean 
 }
 
 /** The config of a gateway at this place. */
-function config({ own, authority, tls, http, admin }: Site, domains: string, more = ''): string {
+function config(
+  { own, authority, tls, http, admin }: Site,
+  domains: string,
+  more = '',
+  door = 'door: edge',
+): string {
   const { directory } = authority;
   return `state_dir: state
 admin: { bind: "127.0.0.1:${admin}" }
 listeners:
-  - { name: plain, bind: "127.0.0.1:${http}" }
+  - { name: plain, bind: "127.0.0.1:${http}", ${door} }
   - name: web
     bind: "127.0.0.1:${tls}"
+    ${door.replace(', ', '\n    ')}
     tls:
       acme: { domains: [${domains}], terms: accepted, email: ops@a.example, directory: "${directory}", ca: ${own.ca}${more} }
 routes: [{ name: all, match: { path: /* }, filters: [{ use: respond, body: routed }] }]
@@ -131,6 +137,24 @@ for (const challenge of ['tls-alpn-01', 'http-01']) {
     assert.deepEqual(await metric(at, 'ironsluice_acme_orders_total'), ['ironsluice_acme_orders_total 0']);
     assert.equal(times(again, ORDERED), 0);
     await stopped(again);
+  });
+}
+
+for (const challenge of ['tls-alpn-01', 'http-01']) {
+  test(`${challenge} is answered at the door of an app too, which shows the certificate`, async (t) => {
+    if (!(await hasPebble(t))) return;
+    const at = await site(t);
+    await writeFile(join(at.cwd, 'site.mjs'), 'export default ({ path }) => `app ${path}`;\n');
+    const apps = 'apps: [{ name: site, module: ./site.mjs }]\n';
+    const doors = config(at, 'a.example', `, challenge: ${challenge}`, 'door: app, app: site');
+    // What no route takes is the app's.
+    const running = await started(t, at, apps + doors.replace(/^routes: .*\n/m, ''));
+    await until(() => times(running, ISSUED) === 1, `a certificate; there is:\n${running.stderr}`, 30_000);
+    const seen = await shown(at.tls, 'a.example', await at.authority.root());
+    assert.equal(seen.subjectAltName, 'DNS:a.example');
+    const stray = await fetch(`http://127.0.0.1:${at.http}/.well-known/acme-challenge/abc`);
+    assert.equal(await stray.text(), 'app /.well-known/acme-challenge/abc');
+    await stopped(running);
   });
 }
 

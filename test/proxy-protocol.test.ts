@@ -18,6 +18,7 @@ import { command, folder } from './kit/binary.js';
 import { certificate } from './kit/certificate.js';
 import { gateway } from './kit/gateway.js';
 import { raw } from './kit/raw.js';
+import { type Site, site } from './kit/site.js';
 import { until } from './kit/until.js';
 
 const run = promisify(execFile);
@@ -345,33 +346,63 @@ const MALFORMED: [what: string, header: Buffer][] = [
   ['v1: too long', Buffer.from(`PROXY UNKNOWN ${'x'.repeat(100)}`)],
   ['v1: bare LF', Buffer.from('PROXY UNKNOWN\n')],
 ];
-test('a malformed header closes its connection wherever it is cut, and is counted', async (t) => {
-  const { gateway: running, port } = await gateway(t, {
-    listeners: BEHIND,
-    routes: [{ name: 'all', filters: says('ok') }],
+for (const door of ['edge', 'app'] as const)
+  test(`a malformed header closes its connection wherever it is cut, and is counted: ${door}`, async (t) => {
+    const { gateway: running, port } = await behindDoor(t, door);
+    const fine = await raw(t, port);
+    await fine.send(good());
+    await fine.send(GET);
+    assert.match(await fine.waitForClose(), /^HTTP\/1\.1 200 /);
+    let sent = 0;
+    for (const [what, header] of MALFORMED) {
+      const cuts = Array.from({ length: Math.min(header.length, 48) }, (_, at) => at);
+      const clients = await Promise.all(
+        cuts.map(async (cut) => {
+          const client = await raw(t, port);
+          await client.send(header.subarray(0, cut));
+          await client.send(header.subarray(cut));
+          await client.send(GET);
+          return client;
+        }),
+      );
+      for (const client of clients) assert.equal(await client.waitForClose(), '', what);
+      sent += cuts.length;
+    }
+    const counted = new RegExp(`^ironsluice_bad_requests_total\\{code="proxy_header"\\} ${sent}$`, 'm');
+    await until(async () => counted.test(await running.metrics()), String(counted));
   });
-  const fine = await raw(t, port);
-  await fine.send(good());
-  await fine.send(GET);
-  assert.match(await fine.waitForClose(), /^HTTP\/1\.1 200 /);
-  let sent = 0;
-  for (const [what, header] of MALFORMED) {
-    const cuts = Array.from({ length: Math.min(header.length, 48) }, (_, at) => at);
-    const clients = await Promise.all(
-      cuts.map(async (cut) => {
-        const client = await raw(t, port);
-        await client.send(header.subarray(0, cut));
-        await client.send(header.subarray(cut));
-        await client.send(GET);
-        return client;
-      }),
-    );
-    for (const client of clients) assert.equal(await client.waitForClose(), '', what);
-    sent += cuts.length;
+
+test('at the door of an app too a header says who the client is, and one that is missing closes', async (t) => {
+  const { port } = await behindDoor(t, 'app');
+  const local = Buffer.from('\r\n\r\n\0\r\nQUIT\n\x20\0\0\0', 'latin1');
+  for (const [header, client] of [
+    [CLIENT, '203.0.113.7'],
+    [good(), '203.0.113.7'],
+    ['PROXY TCP6 2001:db8::7 2001:db8::1 40000 443\r\n', '2001:db8::7'],
+    ['PROXY UNKNOWN\r\n', '127.0.0.1'],
+    [local, '127.0.0.1'],
+  ] as const) {
+    const one = await raw(t, port);
+    // In one piece as a proxy sends it, and byte by byte.
+    await one.send(Buffer.concat([Buffer.from(header), Buffer.from(GET)]));
+    assert.match(await one.waitForClose(), new RegExp(`^HTTP/1\\.1 200 [^]*\r\n\r\n${client}$`));
+    const slow = await raw(t, port);
+    await slow.trickle(Buffer.from(header).toString('latin1'));
+    await slow.send(GET);
+    assert.match(await slow.waitForClose(), new RegExp(`\r\n\r\n${client}$`));
   }
-  const counted = new RegExp(`^ironsluice_bad_requests_total\\{code="proxy_header"\\} ${sent}$`, 'm');
-  await until(async () => counted.test(await running.metrics()), String(counted));
+  const missing = await raw(t, port);
+  await missing.send(GET);
+  assert.equal(await missing.waitForClose(), '');
 });
+
+/** A gateway that believes loopback, with a handler that says who its client is behind either door. */
+function behindDoor(t: TestContext, door: 'edge' | 'app'): Promise<Site> {
+  const listeners = BEHIND.map((one) => (door === 'edge' ? one : { ...one, door, app: 'site' }));
+  return site(t, 'export default (_: unknown, ctx: { client: string }) => ctx.client;', {
+    more: { listeners },
+  });
+}
 
 /** A filter that answers. */
 function says(body: string): [{ use: 'respond'; body: string }] {
