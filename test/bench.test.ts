@@ -13,7 +13,7 @@ import { ALL_PEERS, PEERS } from '../bench/load/peers/index.js';
 import { uws } from '../bench/load/peers/servers.js';
 import { freePort, ROOT, run, serve } from '../bench/load/process.js';
 import { type Bound, roundsMarkdown } from '../bench/load/report.js';
-import type { Measurement } from '../bench/load/rounds.js';
+import { disturbed, type Measurement } from '../bench/load/rounds.js';
 import { SCENARIOS, usualPeers } from '../bench/load/scenarios.js';
 import { spread } from '../bench/load/stats.js';
 import { folder } from './kit/binary.js';
@@ -32,14 +32,14 @@ test('a report pairs the rounds that both have, and shows what was lost', () => 
     measurement(2, 'ours', 12),
     measurement(2, 'theirs', 10),
   ];
-  const text = roundsMarkdown({ taken, refused: 3, missing: 1 }, 'ours');
+  const text = roundsMarkdown({ taken, refused: 3, missing: 1, dropped: ['theirs'] }, 'ours');
   assert.match(text, /\| ours \| 12\.0 \(12\.0–21\.0\) \|.*\| 3 \|\n/);
   assert.match(
     text,
     /\| CPU µs\/request beside theirs \| 1\.200 \| 1\.200–1\.200 \| 1\.200–1\.200 \| 2 \| behind \|/,
   );
   assert.match(text, /\| requests\/s beside theirs \|.*\| even \|/);
-  assert.match(text, /another process ran: 3; left out after all retries: 1/);
+  assert.match(text, /another process ran: 3; left out after all retries: 1\. No further rounds of theirs/);
 });
 
 test('a bound is judged by the median of the ratios, where both were measured', () => {
@@ -51,7 +51,7 @@ test('a bound is judged by the median of the ratios, where both were measured', 
     { figure: 'requests_per_s', beside: 'theirs', least: 1.01 },
     { figure: 'requests_per_s', beside: 'nobody', least: 1 },
   ];
-  const text = roundsMarkdown({ taken, refused: 0, missing: 0 }, 'ours', bounds);
+  const text = roundsMarkdown({ taken, refused: 0, missing: 0, dropped: [] }, 'ours', bounds);
   const rows = text.slice(text.indexOf('## Bounds')).match(/^\| .* \| (yes|no) \|$/gm);
   assert.deepEqual(rows, [
     '| CPU µs/request beside theirs | at most 0.90 | 0.900 | yes |',
@@ -63,11 +63,28 @@ test('a bound is judged by the median of the ratios, where both were measured', 
 
 test('what stands in front of an app is told apart where it was measured', () => {
   const front = { ...measurement(0, 'ours', 9), proxy_cpu_us_per_request: 4, busy_percent: 97 };
-  const text = roundsMarkdown({ taken: [front, measurement(0, 'bare', 3)], refused: 0, missing: 0 }, 'ours');
+  const text = roundsMarkdown(
+    { taken: [front, measurement(0, 'bare', 3)], refused: 0, missing: 0, dropped: [] },
+    'ours',
+  );
   assert.match(text, /^\| proxy \| CPU µs\/request \| of it the proxy \|.*\| CPU busy % \|/m);
   assert.match(text, /^\| ours \| 9\.00 \S+ \| 4\.00 .*\| 97\.0 \|/m);
   assert.match(text, /^\| bare \| 3\.00 \S+ \| {2}\|/m);
   assert.ok(!text.includes('of it the proxy beside'), 'nothing to compare it with');
+});
+
+test('what others took is what processes used, and no more than the CPUs did', () => {
+  const known = 700;
+  for (const [busy_ns, processes_ns, steal_ns, part] of [
+    [900, 710, 0, 0.01], // the CPUs fell asleep and woke
+    [760, 1500, 0, 0.06], // others ran on other CPUs too
+    [900, 900, 0, 0.2],
+    [690, 690, 0, 0],
+    [700, 700, 80, 0.08],
+  ] as const) {
+    const seen = { busy_ns, processes_ns, steal_ns, capacity_ns: 1000 };
+    assert.equal(disturbed(seen, known).toFixed(3), part.toFixed(3));
+  }
 });
 
 test('wrong arguments are refused', () => {
@@ -142,28 +159,25 @@ test('each scenario with TLS has peers that show the one certificate', async (t)
   const secure = SCENARIOS.filter(({ tls }) => tls);
   assert.deepEqual(
     secure.map(({ name }) => name),
-    ['tls', 'tls-handshake'],
+    ['tls', 'tls-handshake', 'h2-tls'],
   );
   const certificate = { host: 'bench.test', cert: '/x/cert.pem', key: '/x/key.pem', both: '/x/both.pem' };
   const mine = command('mine=serve {cert} {key}');
-  for (const peer of [...secure.flatMap(usualPeers), mine]) {
-    const setting = {
-      dir: await folder(t),
-      port: 18081,
-      origin: '127.0.0.1:18082',
-      feature: 'plain',
-    } as const;
+  const all = secure.flatMap((scenario) => usualPeers(scenario).map((peer) => ({ peer, ...scenario })));
+  for (const { peer, feature } of [...all, { peer: mine, feature: 'plain' } as const]) {
+    const setting = { dir: await folder(t), port: 18081, origin: '127.0.0.1:18082', feature } as const;
     const texts = async (more: object): Promise<string> => {
       const argv = await peer.prepare({ ...setting, ...more });
       const files = argv.join(' ').match(new RegExp(`${setting.dir}/\\S+\\.(conf|cfg|json)`, 'g')) ?? [];
       return [...argv, ...(await Promise.all(files.map((file) => readFile(file, 'utf8'))))].join('\n');
     };
-    const all = await texts({ certificate });
+    const shown = await texts({ certificate });
     const isThere =
-      all.includes(certificate.both) ||
-      [certificate.cert, certificate.key].every((file) => all.includes(file));
-    assert.ok(isThere, `${peer.name}: ${all}`);
-    if (peer !== mine) assert.match(all, /TLSv1\.3|"min_version": "1\.3"/, peer.name);
+      shown.includes(certificate.both) ||
+      [certificate.cert, certificate.key].every((file) => shown.includes(file));
+    assert.ok(isThere, `${peer.name}: ${shown}`);
+    if (peer !== mine) assert.match(shown, /TLSv1\.3|"min_version": "1\.3"/, peer.name);
+    if (feature === 'http2') assert.match(shown, /ssl http2|alpn h2|"http2": \{\}/, peer.name);
     const clear = await texts({});
     assert.doesNotMatch(clear, /\.pem|\bssl|"tls"/, peer.name);
   }

@@ -42,7 +42,7 @@ export interface Start {
   dir: string;
   /** What it will show; without it there is no TLS. */
   certificate?: Certificate | undefined;
-  /** True if it is asked by HTTP/2 in clear text. */
+  /** True if it is asked by HTTP/2, in clear text where there is no certificate. */
   http2?: boolean;
 }
 
@@ -81,7 +81,7 @@ export async function serve({
     });
   });
   const deadline = Date.now() + START_MS;
-  while (!(await (http2 ? answersHttp2(at) : answers(at, certificate)))) {
+  while (!(await (http2 ? answersHttp2 : answers)(at, certificate))) {
     if (ended || Date.now() > deadline) {
       child.kill('SIGKILL');
       const said = readFileSync(log, 'utf8').slice(-2000);
@@ -126,8 +126,9 @@ export async function firstLine(file: string, args: string[], pattern: RegExp): 
   }
 }
 
-function answersHttp2(at: number | string): Promise<boolean> {
-  const session = connect(`http://127.0.0.1:${at}`);
+function answersHttp2(at: number | string, certificate?: Certificate): Promise<boolean> {
+  const tls = certificate && { ca: readFileSync(certificate.cert), servername: certificate.host };
+  const session = connect(`${certificate ? 'https' : 'http'}://127.0.0.1:${at}`, tls);
   return new Promise<boolean>((resolve) => {
     session.on('error', () => resolve(false));
     session.setTimeout(1000, () => resolve(false));

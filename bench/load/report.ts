@@ -47,8 +47,11 @@ export function roundsMarkdown(rounds: Rounds, base: string, bounds: readonly Bo
   }
   const judged = bounds.flatMap((bound) => judge(rounds, base, bound));
   if (judged.length > 0) parts.push('## Bounds', table(judged));
-  const { refused, missing } = rounds;
-  parts.push(`Refused because another process ran: ${refused}; left out after all retries: ${missing}.`);
+  const { refused, missing, dropped } = rounds;
+  const gone = dropped.length > 0 ? ` No further rounds of ${dropped.join(', ')} for that.` : '';
+  parts.push(
+    `Refused because another process ran: ${refused}; left out after all retries: ${missing}.${gone}`,
+  );
   return parts.join('\n\n');
 }
 

@@ -5,7 +5,7 @@
  * One proxy at a time works on its CPU; client and origin share the other. CPU time is that of the proxy's whole process tree
  * within the client's window, with that of the server behind it where a peer has one. A measurement is refused when the CPUs were busy with something that is neither proxy,
  * origin nor client for more than `tolerance` of their time; it is taken again up to `retries` times, and missing after that.
- * When as many are missing as two rounds have, the rounds end there.
+ * A proxy that is missing in two rounds one after the other is in no further ones; the others go on.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -43,6 +43,8 @@ export interface Rounds {
   refused: number;
   /** Places in rounds left empty because every retry was disturbed. */
   missing: number;
+  /** Who was in no further rounds because of that. */
+  dropped: string[];
   /** The suite and the key exchange of TLS that all agreed on with the client. */
   tls?: string;
 }
@@ -54,7 +56,7 @@ export async function runRounds(
   options: Options,
   dir: string,
 ): Promise<Rounds> {
-  const result: Rounds = { taken: [], refused: 0, missing: 0 };
+  const result: Rounds = { taken: [], refused: 0, missing: 0, dropped: [] };
   const started: Running[] = [];
   try {
     const origin = await startOrigin(dir, options.loadCpu);
@@ -67,15 +69,24 @@ export async function runRounds(
       started.push(proxy);
       proxies.push(proxy);
     }
+    /** Rounds that each was missing in, up to the last one. */
+    const inARow = new Map<string, number>();
     for (let round = 0; round < options.rounds; round++) {
       for (let turn = 0; turn < proxies.length; turn++) {
         const proxy = proxies[(round + turn) % proxies.length] as Proxy;
-        await measureQuietly({ scenario, options, origin, certificate, proxy, round }, result);
+        const { name } = proxy.peer;
+        if (result.dropped.includes(name)) continue;
+        const isTaken = await measureQuietly(
+          { scenario, options, origin, certificate, proxy, round },
+          result,
+        );
+        const missed = isTaken ? 0 : (inARow.get(name) ?? 0) + 1;
+        inARow.set(name, missed);
+        if (missed < MISSED) continue;
+        result.dropped.push(name);
+        console.log(`${name} was disturbed in ${MISSED} rounds one after the other: no further rounds of it`);
       }
-      if (result.missing >= 2 * proxies.length) {
-        console.log('too many measurements were disturbed: no further rounds');
-        break;
-      }
+      if (result.dropped.length === proxies.length) break;
     }
   } finally {
     await Promise.all(started.map((running) => running.stop()));
@@ -145,7 +156,8 @@ interface Place {
   round: number;
 }
 
-async function measureQuietly(place: Place, result: Rounds): Promise<void> {
+/** Measures until it is quiet; false if it never was. */
+async function measureQuietly(place: Place, result: Rounds): Promise<boolean> {
   const { options, proxy, round } = place;
   for (let attempt = 0; attempt <= options.retries; attempt++) {
     const { measurement, tls } = await measure(place);
@@ -162,12 +174,13 @@ async function measureQuietly(place: Place, result: Rounds): Promise<void> {
     );
     if (quiet) {
       result.taken.push(measurement);
-      return;
+      return true;
     }
     result.refused++;
     if (attempt < options.retries) await sleep(PAUSE_MS * 2 ** attempt);
   }
   result.missing++;
+  return false;
 }
 
 /** What was agreed on in TLS, which is one thing and the same for all: else they would not do the same work. */
@@ -211,9 +224,26 @@ async function measure(place: Place): Promise<{ measurement: Measurement; tls: s
     p99_us: seen.p99_us,
     memory_mib: (front.memory_kib + (back?.memory_kib ?? 0)) / 1024,
     bad: seen.wrong + seen.cut + seen.late,
-    disturbed: Math.max(seen.busy_ns - known, seen.steal_ns, 0) / seen.capacity_ns,
+    disturbed: disturbed(seen, known),
   };
   return { measurement, tls: seen.tls };
+}
+
+/**
+ * The part of the CPUs' time that others had, of which `known` was had by proxy, origin and client. Two bounds hold, and the
+ * lower one counts: what these CPUs did, which includes how they fell asleep and woke (a tenth of their time where the client waits for a slow
+ * server), and what all processes used, on other CPUs too.
+ */
+export function disturbed(
+  {
+    busy_ns,
+    processes_ns,
+    steal_ns,
+    capacity_ns,
+  }: Pick<Seen, 'busy_ns' | 'processes_ns' | 'steal_ns' | 'capacity_ns'>,
+  known: number,
+): number {
+  return Math.max(Math.min(busy_ns, processes_ns) - known, steal_ns, 0) / capacity_ns;
 }
 
 /** CPU time of the part that stands in front of an app; nothing where there are no two parts. */
@@ -236,7 +266,10 @@ interface Seen {
   p50_us: number;
   p99_us: number;
   own_cpu_ns: number;
+  /** Of the CPUs in use. */
   busy_ns: number;
+  /** Of all processes, on whichever CPU. */
+  processes_ns: number;
   steal_ns: number;
   capacity_ns: number;
   watched: [front: Watched, origin: Watched, behind?: Watched];
@@ -249,5 +282,7 @@ interface Watched {
   threads: Record<string, number>;
 }
 
+/** Rounds one after the other in which a proxy may be missing. */
+const MISSED = 2;
 /** The first pause; each further one is twice as long, so that a compiler can end meanwhile. */
 const PAUSE_MS = 1_000;

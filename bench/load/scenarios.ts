@@ -74,6 +74,15 @@ export const SCENARIOS: readonly Scenario[] = [
     client: ['--path', '/128', '--body', '128', '--http2', '16'],
   },
   {
+    name: 'h2-tls',
+    about: 'HTTP/2 in TLS 1.3, 16 streams a connection, to an origin of HTTP/1.1; answers of 128 bytes',
+    feature: 'http2',
+    tls: true,
+    peers: TLS_PEERS,
+    client: ['--path', '/128', '--body', '128', '--http2', '16'],
+    bounds: [{ figure: 'cpu_us_per_request', beside: 'nginx', most: 1 }],
+  },
+  {
     name: 'app-edge',
     about: 'an app that says hello (128 bytes) behind the edge, beside nginx in front of bare uWebSockets.js',
     feature: 'app',

@@ -20,7 +20,9 @@ function config({ port, origin, feature, certificate }: Setting): string {
   const limit = `stick-table type ip size 100k expire 60s store http_req_rate(10s)
   http-request track-sc0 src
   http-request deny deny_status 429 if { sc_http_req_rate(0) gt ${NEVER_REFUSED * 10} }`;
-  const only = 'ssl-min-ver TLSv1.3 ssl-max-ver TLSv1.3 curves X25519:P-256 alpn http/1.1';
+  const http2 = feature === 'http2';
+  const alpn = http2 ? 'h2' : 'http/1.1';
+  const only = `ssl-min-ver TLSv1.3 ssl-max-ver TLSv1.3 curves X25519:P-256 alpn ${alpn}`;
   const tls = certificate ? ` ssl crt ${certificate.both} ${only}` : '';
   return `global
   nbthread 1
@@ -34,7 +36,7 @@ defaults
   http-reuse always
   option forwardfor
 frontend web
-  bind 127.0.0.1:${port}${feature === 'http2' ? ' proto h2' : ''} backlog 4096${tls}
+  bind 127.0.0.1:${port}${http2 && !certificate ? ' proto h2' : ''} backlog 4096${tls}
   ${feature === 'limit' ? limit : ''}
   default_backend origin
 backend origin

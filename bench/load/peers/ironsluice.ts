@@ -49,7 +49,7 @@ export async function writeConfig(setting: Setting, shape: Shape = setting.featu
   const apps = [{ name: 'site', module }];
   const shapes: Record<Shape, object> = {
     http2: {
-      listeners: [{ ...listener, http2: { cleartext: true } }],
+      listeners: [{ ...listener, http2: tls ? {} : { cleartext: true } }],
       upstreams,
       routes: [{ ...all, to: 'origin' }],
     },

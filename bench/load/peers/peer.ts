@@ -7,7 +7,7 @@
 
 /**
  * What the program under test must do: forward (`plain`), with a rate limit (`limit`); or be an app that says hello, behind the
- * edge (`app`) or directly (`direct`), forwards (`forward`), or sends back what comes in a WebSocket (`websocket`). `http2` is `plain` for clients of HTTP/2 in clear text.
+ * edge (`app`) or directly (`direct`), forwards (`forward`), or sends back what comes in a WebSocket (`websocket`). `http2` is `plain` for clients of HTTP/2, in clear text where there is no certificate.
  */
 export type Feature = 'plain' | 'http2' | 'limit' | 'app' | 'direct' | 'forward' | 'websocket';
 

@@ -25,19 +25,28 @@ use rustls::{
 /// The name that is asked for, and that requests have as their host.
 pub const HOST: &str = "bench.test";
 
-/// What a client offers in TLS, and the one certificate that it takes: the first in the PEM file `certificate`.
+/// What a client offers in TLS, and the one certificate that it takes: the first in the PEM file `certificate`. The one
+/// protocol that it offers by ALPN is HTTP/1.1.
 pub fn secure(certificate: &Path) -> io::Result<Arc<ClientConfig>> {
-    let only = CertificateDer::from_pem_file(certificate)
-        .map_err(|error| io::Error::other(format!("{}: {error}", certificate.display())))?;
-    offer(only)
+    offer(pinned(certificate)?, b"http/1.1")
+}
+
+/// The same of a client that speaks HTTP/2 only.
+pub fn secure_http2(certificate: &Path) -> io::Result<Arc<ClientConfig>> {
+    offer(pinned(certificate)?, b"h2")
 }
 
 /// The same offer by a client that takes no certificate: for handshakes that nobody means to complete.
 pub fn trusting_nobody() -> io::Result<Arc<ClientConfig>> {
-    offer(CertificateDer::from(Vec::new()))
+    offer(CertificateDer::from(Vec::new()), b"http/1.1")
 }
 
-fn offer(only: CertificateDer<'static>) -> io::Result<Arc<ClientConfig>> {
+fn pinned(certificate: &Path) -> io::Result<CertificateDer<'static>> {
+    CertificateDer::from_pem_file(certificate)
+        .map_err(|error| io::Error::other(format!("{}: {error}", certificate.display())))
+}
+
+fn offer(only: CertificateDer<'static>, protocol: &[u8]) -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(CryptoProvider {
         cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256],
         kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
@@ -53,7 +62,7 @@ fn offer(only: CertificateDer<'static>) -> io::Result<Arc<ClientConfig>> {
         .with_custom_certificate_verifier(Arc::new(Pinned { only, schemes }))
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -1,4 +1,4 @@
-//! The client's side of HTTP/2 (RFC 9113) by prior knowledge, as far as a load needs it: requests without a body on
+//! The client's side of HTTP/2 (RFC 9113), by prior knowledge or in TLS, as far as a load needs it: requests without a body on
 //! many streams of a connection, and a reader of what comes back.
 //!
 //! Resumable at any byte. Errors: [`BadFrames`]: a GOAWAY, a reset, a frame larger than the default allows, a stream that was
@@ -43,12 +43,12 @@ pub struct Done {
 }
 
 impl Session {
-    /// Greets, and asks for `path` on so many streams.
-    pub fn new(path: &str, streams: usize) -> Self {
+    /// Greets, and asks for `path` on so many streams. The scheme is `https` where it `is_secure`.
+    pub fn new(path: &str, streams: usize, is_secure: bool) -> Self {
         let mut session = Self {
             out: PREFACE.to_vec(),
             partial: Vec::new(),
-            block: block(path),
+            block: block(path, is_secure),
             next: 1,
             open: Vec::new(),
             taken: 0,
@@ -168,8 +168,8 @@ impl Session {
 }
 
 /// `GET` of a path, in literals that no table keeps (RFC 7541 section 6.2.2), and the static table's entries.
-fn block(path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
+fn block(path: &str, is_secure: bool) -> Vec<u8> {
+    let mut block = vec![0x82, if is_secure { 0x87 } else { 0x86 }];
     for (name, value) in [(4, path), (1, "bench.test")] {
         block.extend_from_slice(&[name, value.len() as u8]);
         block.extend_from_slice(value.as_bytes());
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let mut session = Session::new("/", 0);
+        let mut session = Session::new("/", 0, false);
         session.out.clear();
         session.frame(kind, flags, stream, payload);
         session.out
@@ -232,7 +232,7 @@ mod tests {
         ]
         .concat();
         for piece in 1..=bytes.len() {
-            let mut session = Session::new("/", 2);
+            let mut session = Session::new("/", 2, false);
             session.out.clear();
             let mut done = Vec::new();
             for part in bytes.chunks(piece) {
@@ -258,7 +258,7 @@ mod tests {
             vec![0xff; 9],
         ] {
             let mut done = Vec::new();
-            let fed = Session::new("/", 1).feed(&bytes, &mut done);
+            let fed = Session::new("/", 1, false).feed(&bytes, &mut done);
             assert_eq!(fed, Err(BadFrames), "{bytes:?}");
         }
     }

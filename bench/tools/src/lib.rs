@@ -14,4 +14,5 @@ pub mod chunk;
 pub mod frame;
 pub mod http2;
 pub mod procfs;
+pub mod sample;
 pub mod sys;

@@ -60,6 +60,55 @@ impl CpuSample {
     }
 }
 
+/// CPU time used so far by every process that `/proc` shows, threads of the kernel included, and by those of their
+/// children that have ended.
+pub struct AllSample(HashMap<u32, Process>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Process {
+    /// By all of its threads.
+    used: u64,
+    /// By children that ended, and by theirs.
+    children: u64,
+}
+
+impl AllSample {
+    /// Reads `/proc/PID/stat` of all. It counts in ticks of 10 ms, which are of the exact time and no samples.
+    pub fn take() -> io::Result<Self> {
+        let mut all = HashMap::new();
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+                continue;
+            };
+            let stat = fs::read_to_string(entry.path().join("stat"));
+            if let Some(process) = stat.ok().as_deref().and_then(process) {
+                all.insert(pid, process);
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// Nanoseconds used since `earlier`. What ended since then was counted by its parent, and is not counted twice.
+    pub fn since(&self, earlier: &Self) -> u64 {
+        let (mut used, mut children) = (0, 0);
+        for (pid, now) in &self.0 {
+            let then = earlier.0.get(pid).copied();
+            let then = then.unwrap_or(Process {
+                used: 0,
+                children: 0,
+            });
+            used += now.used.saturating_sub(then.used);
+            children += now.children.saturating_sub(then.children);
+        }
+        let gone = earlier
+            .0
+            .iter()
+            .filter(|(pid, _)| !self.0.contains_key(pid));
+        let before: u64 = gone.map(|(_, p)| p.used + p.children).sum();
+        used + children.saturating_sub(before)
+    }
+}
+
 /// `root` and its descendants, `root` first.
 pub fn tree(root: u32) -> io::Result<Vec<u32>> {
     let mut parents = Vec::new();
@@ -131,6 +180,18 @@ fn ticks(line: &str) -> Option<(u64, u64)> {
     Some((idle, next(2)?))
 }
 
+/// The times of a `stat` line: user and system, its own and its children's.
+fn process(stat: &str) -> Option<Process> {
+    let after = &stat[stat.rfind(')')? + 1..];
+    let mut fields = after.split_ascii_whitespace().skip(11);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    let [user, system, children_user, children_system] = [next()?, next()?, next()?, next()?];
+    Some(Process {
+        used: (user + system) * NS_PER_TICK,
+        children: (children_user + children_system) * NS_PER_TICK,
+    })
+}
+
 /// The parent's pid of a `stat` line; the command's name is in brackets and may hold brackets itself.
 fn parent(stat: &str) -> Option<u32> {
     let after = &stat[stat.rfind(')')? + 1..];
@@ -165,10 +226,39 @@ mod tests {
     }
 
     #[test]
+    fn what_ended_is_counted_once() {
+        let stat = |own: u64, children: u64| {
+            let line = format!("7 (a b) S 1 1 1 0 -1 0 0 0 0 0 {own} 0 {children} 0 20 0");
+            process(&line).expect("a line")
+        };
+        let sample = |all: &[(u32, Process)]| AllSample(all.iter().copied().collect());
+        let before = sample(&[(1, stat(5, 2)), (2, stat(40, 3)), (3, stat(1, 0))]);
+        for (after, ticks) in [
+            (
+                sample(&[(1, stat(6, 2)), (2, stat(42, 3)), (3, stat(1, 0))]),
+                3,
+            ),
+            // 2 used 4 more, ended, and was waited for by 1.
+            (sample(&[(1, stat(5, 49)), (3, stat(1, 0))]), 4),
+            // It was waited for by nobody: what it used is not known, and takes nothing from the others.
+            (sample(&[(1, stat(11, 2)), (3, stat(1, 0))]), 6),
+            // 4 is new.
+            (
+                sample(&[(1, stat(5, 2)), (2, stat(40, 3)), (4, stat(8, 0))]),
+                8,
+            ),
+        ] {
+            assert_eq!(after.since(&before), ticks * NS_PER_TICK);
+        }
+        assert_eq!(process("7 (a) S 1"), None);
+    }
+
+    #[test]
     fn the_own_process_is_seen() {
         let own = std::process::id();
         assert_eq!(tree(own).unwrap()[0], own);
         let before = CpuSample::of(own).unwrap();
+        let all_before = AllSample::take().unwrap();
         let until = std::time::Instant::now() + std::time::Duration::from_millis(60);
         let mut spun = 0u64;
         while std::time::Instant::now() < until {
@@ -177,6 +267,8 @@ mod tests {
         let after = CpuSample::of(own).unwrap();
         let used = after.since(&before);
         assert!(used > 5_000_000, "60 ms of spinning counted as {used} ns");
+        let all = AllSample::take().unwrap().since(&all_before);
+        assert!(all > 5_000_000, "all processes used {all} ns");
         let by_name = after.by_name(&before);
         assert_eq!(by_name.values().sum::<u64>(), used);
         let most = by_name.iter().max_by_key(|(_, used)| **used);

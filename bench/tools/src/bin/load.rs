@@ -6,12 +6,13 @@
 //! upstream is the same as with keep-alive. With `--post N` each request is a POST with a body of N bytes, written as the socket takes it.
 //! With `--tls CERTIFICATE` each connection is TLS 1.3 and the server shows this certificate (a PEM file); see [`bench_tools::channel`].
 //! With `--close` every request then has a whole handshake of its own, and `close_notify` comes before the close.
-//! With `--http2 N` each connection speaks HTTP/2 and has N requests in flight on N streams.
+//! With `--http2 N` each connection speaks HTTP/2, agreed on by ALPN where there is TLS, and has N requests in flight on N streams.
 //! With `--websocket N` each connection becomes a WebSocket first, and a request is a text message of N bytes, its answer the echo.
 //!
 //! At the beginning and the end of the window it reads the CPU time of the process trees in `--watch`, its own, and how
 //! long the CPUs in `--cpus` were busy, so that CPU time, requests and disturbance are of the same span. CPU time is told by
-//! the names of threads too.
+//! the names of threads too. `busy_ns` has what a CPU spends on going to sleep and waking up, tens of thousands of times a second where
+//! it waits for a slow server; `processes_ns` is what all processes of the machine used, and has it not.
 //! Output: one line of JSON. An answer is bad when its status is not in `--expect`, its length is not `--body` (status
 //! 200 only), it is cut off, or it is more than 2 s late at the end.
 
@@ -26,7 +27,8 @@ use bench_tools::args::Args;
 use bench_tools::channel::{self, would_block, Agreed, Channel, Received, Scratch};
 use bench_tools::frame::{self, Frames, Heard};
 use bench_tools::http2::{Done, Session};
-use bench_tools::procfs::{self, CpuSample, Unused};
+use bench_tools::procfs;
+use bench_tools::sample::Sample;
 use bench_tools::sys::{self, Events, Poll};
 use hdrhistogram::Histogram;
 use rustls::ClientConfig;
@@ -49,13 +51,18 @@ fn main() -> io::Result<()> {
         expect.push(200);
     }
     let tls: Option<PathBuf> = args.value("--tls");
+    let http2 = args.value("--http2").map(|streams| (path.clone(), streams));
+    let secure = match &http2 {
+        Some(_) => channel::secure_http2,
+        None => channel::secure,
+    };
     let mut plan = Plan {
         to,
-        tls: tls.as_deref().map(channel::secure).transpose()?,
+        tls: tls.as_deref().map(secure).transpose()?,
         opening: None,
         request: request(&path, post),
         close: args.flag("--close"),
-        http2: args.value("--http2").map(|streams| (path.clone(), streams)),
+        http2,
         body: args.value("--body"),
         expect,
     };
@@ -160,7 +167,8 @@ impl Client {
         let http2 = self.plan.http2.as_ref();
         Ok(Connection {
             channel: Channel::new(stream, self.plan.tls.as_ref())?,
-            http2: http2.map(|(path, streams)| Session::new(path, *streams)),
+            http2: http2
+                .map(|(path, streams)| Session::new(path, *streams, self.plan.tls.is_some())),
             sent: 0,
             began: Instant::now(),
             reader: match self.plan.opening {
@@ -213,9 +221,7 @@ impl Client {
             };
             if shaken {
                 self.tally.handshakes += 1;
-                let agreed = connection.channel.agreed();
-                let new = agreed.filter(|agreed| !self.agreed.contains(agreed));
-                self.agreed.extend(new);
+                note_agreed(&mut self.agreed, &connection.channel);
                 if connection.send(&self.plan).is_err() {
                     return self.failed(at);
                 }
@@ -238,6 +244,7 @@ impl Client {
             return Ok(());
         };
         let mut done: Vec<Done> = Vec::new();
+        connection.channel.flush()?;
         loop {
             let out = session.out();
             while !out.is_empty() {
@@ -252,8 +259,13 @@ impl Client {
                 Err(error) if would_block(&error) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            let fed = session.feed(received.bytes, &mut done);
+            let Received { bytes, shaken, .. } = received;
+            let fed = session.feed(bytes, &mut done);
             fed.map_err(|_| io::ErrorKind::InvalidData)?;
+            if shaken {
+                self.tally.handshakes += 1;
+                note_agreed(&mut self.agreed, &connection.channel);
+            }
             let now = Instant::now();
             for one in done.drain(..) {
                 let good = self.plan.is_good(one.answer);
@@ -313,6 +325,13 @@ impl Client {
         };
         self.tally.late = self.connections.iter().filter(late).count() as u64;
     }
+}
+
+/// Adds what a handshake came to, unless it is known.
+fn note_agreed(known: &mut Vec<Agreed>, channel: &Channel) {
+    let agreed = channel.agreed();
+    let new = agreed.filter(|agreed| !known.contains(agreed));
+    known.extend(new);
 }
 
 impl Connection {
@@ -398,28 +417,6 @@ impl Tally {
     }
 }
 
-/// The state of the machine at one moment.
-struct Sample {
-    at: Instant,
-    own: CpuSample,
-    watched: Vec<(u32, CpuSample)>,
-    unused: Unused,
-    cpus: usize,
-}
-
-impl Sample {
-    fn take(watched: &[u32], cpus: &[usize]) -> io::Result<Self> {
-        let of = |pid: &u32| CpuSample::of(*pid).map(|sample| (*pid, sample));
-        Ok(Self {
-            watched: watched.iter().map(of).collect::<io::Result<_>>()?,
-            own: CpuSample::of(std::process::id())?,
-            unused: Unused::of(cpus)?,
-            cpus: cpus.len(),
-            at: Instant::now(),
-        })
-    }
-}
-
 fn report(client: &Client, before: &Sample, after: &Sample) -> String {
     let tally = &client.tally;
     let window = after.at - before.at;
@@ -456,7 +453,7 @@ fn report(client: &Client, before: &Sample, after: &Sample) -> String {
     format!(
         "{{\"secs\":{:.3},\"requests\":{},\"wrong\":{},\"cut\":{},\"late\":{},\"reopened\":{},\
          \"handshakes\":{},\"tls\":[{}],\"statuses\":{{{}}},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\
-         \"own_cpu_ns\":{},\"busy_ns\":{busy},\"steal_ns\":{steal},\"capacity_ns\":{capacity},\"watched\":[{}]}}",
+         \"own_cpu_ns\":{},\"busy_ns\":{busy},\"processes_ns\":{},\"steal_ns\":{steal},\"capacity_ns\":{capacity},\"watched\":[{}]}}",
         window.as_secs_f64(),
         tally.requests,
         tally.wrong,
@@ -470,6 +467,7 @@ fn report(client: &Client, before: &Sample, after: &Sample) -> String {
         latency.value_at_quantile(0.99),
         latency.max(),
         after.own.since(&before.own),
+        after.all.since(&before.all),
         watched.join(","),
     )
 }
