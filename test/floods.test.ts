@@ -27,6 +27,8 @@ interface Case {
   /** What its streams must be told. */
   streams?: readonly string[];
   connections?: number;
+  /** What one of them costs the gateway, in open files; default 1. */
+  descriptors?: number;
   secs?: number;
   count?: number;
   /** Addresses that it comes from. */
@@ -50,8 +52,7 @@ const HTTP2: readonly Case[] = [
   { kind: 'continuation-empty', ends: [...CALM, 'goaway 0'] },
   { kind: 'hpack-index-bomb', ends: CALM },
   { kind: 'cookie-crumb-bomb', ends: CALM },
-  // Each connection has 128 requests under way when it is cut, which takes 3 ms.
-  { kind: 'cookie-crumbs-held', ends: CALM, streams: ['reset 7'], count: 50_000_000, connections: 2 },
+  { kind: 'cookie-crumbs-held', ends: CALM, streams: ['reset 7'], count: 50_000_000 },
   { kind: 'settings', ends: CALM },
   { kind: 'settings-unread', ends: ['reset', 'open'] },
   { kind: 'ping', ends: CALM },
@@ -65,11 +66,13 @@ const HTTP2: readonly Case[] = [
   { kind: 'never-reads', ends: ['reset', 'open'], secs: 3 },
 ];
 const SLOW: readonly Case[] = [
-  { kind: 'slow-heads', ends: ['408'], connections: 4_000, secs: 5 },
-  { kind: 'slow-bodies', ends: ['408'], connections: 2_000, secs: 5 },
-  { kind: 'post-999999999', ends: ['408'], connections: 2_000, secs: 5 },
+  { kind: 'slow-heads', ends: ['408'], connections: 10_000, secs: 8 },
+  // Each of these has a connection to the origin too.
+  { kind: 'slow-bodies', ends: ['408'], connections: 10_000, descriptors: 2, secs: 8 },
+  { kind: 'dripping-bodies', ends: ['408'], connections: 10_000, descriptors: 2, secs: 8 },
+  { kind: 'post-999999999', ends: ['408'], connections: 10_000, descriptors: 2, secs: 8 },
   { kind: 'slow-reads', ends: ['reset'], connections: 200, secs: 6 },
-  { kind: 'idle', ends: ['200'], connections: 4_000, secs: 5 },
+  { kind: 'idle', ends: ['200'], connections: 10_000, secs: 8 },
 ];
 const TLS: readonly Case[] = [
   { kind: 'tls-hellos', ends: ['hello', 'closed', 'reset', 'open'], connections: 512, sources: 8 },
@@ -158,7 +161,10 @@ async function prepare(t: TestContext): Promise<Ground> {
 
 async function flood(t: TestContext, ground: Ground, one: Case): Promise<void> {
   const { pid } = ground;
-  const { kind, ends, streams = [], connections = 8, secs = 1.5, count, sources = 1, isTls = false } = one;
+  const { kind, ends, streams = [], secs = 1.5, count, sources = 1, isTls = false } = one;
+  const { connections: wanted = 8, descriptors: each = 1 } = one;
+  const connections = Math.min(wanted, Math.floor((mostFiles(pid) - SPARE) / each));
+  if (connections < wanted) t.diagnostic(`${connections} connections: ulimit -n allows no ${wanted}`);
   const more = isTls ? ['--tls', ground.certificate] : [];
   if (count !== undefined) more.push('--count', String(count));
   const slow: string[] = [];
@@ -239,6 +245,12 @@ function openFiles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
+/** How many files the process may have open. */
+function mostFiles(pid: number): number {
+  const found = /^Max open files\s+(\d+) /m.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'));
+  return Number(found?.[1]);
+}
+
 /** KiB. */
 function memory(pid: number, name: 'VmRSS' | 'VmHWM'): number {
   const found = new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -257,5 +269,7 @@ async function tools(): Promise<[string, string]> {
   return [find('flood'), find('origin')];
 }
 
+/** Files that a gateway has open beside connections, with those of the good clients. */
+const SPARE = 300;
 /** A share of the gateway's CPU: with more for others a round says nothing of it. */
 const FOREIGN = 0.05;

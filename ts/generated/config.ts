@@ -453,6 +453,12 @@ export interface ListenerLimits {
    */
   head?: Size;
   /**
+   * Bytes a second of a request's body, on the average of the time that is spent waiting for it, `timeouts.stall` more being allowed; slower is
+   * 408. Counted until the answer begins. 0 for no limit.
+   * @default 240
+   */
+  min_body_rate?: number;
+  /**
    * Requests on one connection, after which it is closed; 0 for no limit.
    * @default 0
    */

@@ -181,6 +181,12 @@ pub fn all() -> Vec<Attack> {
             nothing,
         ),
         slow(
+            "dripping-bodies",
+            Pace::Drip(400),
+            || b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc".to_vec(),
+            |_| b"x".to_vec(),
+        ),
+        slow(
             "post-999999999",
             Pace::Rest,
             || b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n".to_vec(),

@@ -43,6 +43,8 @@ pub(crate) struct Listener {
     pub head: u64,
     pub idle: u64,
     pub stall: u64,
+    /// Bytes a second that a body must come with; 0 for no limit.
+    pub min_body_rate: u64,
     pub tunnel: u64,
     /// What its connections are secured with.
     pub tls: Option<Arc<ServerTls>>,
@@ -323,6 +325,7 @@ impl Listener {
             head: 0,
             idle: 0,
             stall: 0,
+            min_body_rate: 0,
             tunnel: 0,
             tls: None,
             handshake: 0,
@@ -352,6 +355,7 @@ fn configure(l: &mut Listener, snapshot: &Snapshot, index: usize) {
     l.head = c.timeouts.head.nanos();
     l.idle = c.timeouts.idle.nanos();
     l.stall = c.timeouts.stall.nanos();
+    l.min_body_rate = c.limits.min_body_rate.get();
     l.tunnel = c.timeouts.tunnel.nanos();
     l.http2 = c.http2.clone();
     l.answers = match snapshot.app_at(index).filter(|_| l.door != 0) {

@@ -100,15 +100,19 @@ impl Shard {
             self.wheel.set(i, t.answer_by);
         }
         if t.flags.local_read || t.flags.local_deaf {
+            t.body_came(self.now);
             return Next::Wait;
         }
         if t.up_out.is_empty() && t.input.is_empty() && t.collected.is_empty() {
             match self.receive(i) {
-                Moved::Some(n) => t.input.append(&self.scratch[..n]),
+                Moved::Some(n) => {
+                    t.body_came(self.now);
+                    t.input.append(&self.scratch[..n]);
+                }
                 Moved::Blocked => {
                     if !t.request.reader.is_done() {
                         if waits {
-                            self.stall_timer(i, t);
+                            self.body_timer(i, t);
                         }
                         return Next::Wait;
                     }

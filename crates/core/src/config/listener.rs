@@ -101,6 +101,9 @@ pub struct ListenerLimits {
     pub fields: Whole<1, 256>,
     /// Bytes of a request target, at most `head`; more is 414.
     pub uri: Size,
+    /// Bytes a second of a request's body, on the average of the time that is spent waiting for it, `timeouts.stall` more being allowed; slower is
+    /// 408. Counted until the answer begins. 0 for no limit.
+    pub min_body_rate: Whole<0, 1_000_000_000>,
     /// Open connections of each thread; more wait in `backlog` until one leaves.
     pub connections: Whole<1, 10_000_000>,
     /// Requests on one connection, after which it is closed; 0 for no limit.
@@ -113,6 +116,7 @@ impl Default for ListenerLimits {
             head: Size::kib(32),
             fields: Whole::of(100),
             uri: Size::kib(8),
+            min_body_rate: Whole::of(240),
             connections: Whole::of(65_536),
             requests_per_connection: Whole::of(0),
         }

@@ -186,6 +186,26 @@ impl Shard {
         self.wheel.set(i, self.now + stall);
     }
 
+    /// The client must send more of a body within the stall timeout, and all of it not slower than the listener allows.
+    pub(crate) fn body_timer(&mut self, i: u32, t: &mut Txn) {
+        if t.flags.responding {
+            return self.stall_timer(i, t);
+        }
+        let listener = self.listener_of(i);
+        let (stall, rate) = (listener.stall, listener.min_body_rate);
+        if t.waits_since == 0 {
+            t.waits_since = self.now;
+        }
+        let mut left = stall;
+        if rate > 0 {
+            let earned = u128::from(t.request.read) * 1_000_000_000 / u128::from(rate);
+            let most = stall.saturating_add(u64::try_from(earned).unwrap_or(u64::MAX));
+            let waited = t.waited + (self.now - t.waits_since);
+            left = left.min(most.saturating_sub(waited));
+        }
+        self.wheel.set(i, self.now + left);
+    }
+
     /// A client's deadline has passed.
     pub(crate) fn client_deadline(&mut self, i: u32) {
         if self.conns.client(i).is_none() {

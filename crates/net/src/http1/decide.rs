@@ -164,10 +164,10 @@ impl Shard {
     }
 
     /// The earliest answer that time itself gives.
-    pub(super) fn ask_timer(&mut self, i: u32, t: &Txn) {
+    pub(super) fn ask_timer(&mut self, i: u32, t: &mut Txn) {
         match t.asks.iter().map(|a| a.at).min() {
             Some(at) => self.wheel.set(i, at),
-            None if t.collect.is_some() => self.stall_timer(i, t),
+            None if t.collect.is_some() => self.body_timer(i, t),
             None => self.wheel.clear(i),
         }
     }
@@ -223,11 +223,14 @@ impl Shard {
         };
         if t.input.is_empty() && !t.request.reader.is_done() {
             match self.receive(i) {
-                Moved::Some(n) => t.input.append(&self.scratch[..n]),
+                Moved::Some(n) => {
+                    t.body_came(self.now);
+                    t.input.append(&self.scratch[..n]);
+                }
                 Moved::Blocked => {
                     t.collect = Some(c);
                     if t.asks.is_empty() {
-                        self.stall_timer(i, t);
+                        self.body_timer(i, t);
                     }
                     return Next::Wait;
                 }

@@ -67,10 +67,16 @@ impl Shard {
                 return Next::Later;
             }
             let n = match self.receive(i) {
-                Moved::Some(n) => n,
+                Moved::Some(n) => {
+                    if t.body_came(self.now) && t.out.is_empty() {
+                        // If the upstream takes nothing from here on, that is not the client's fault.
+                        self.wheel.clear(i);
+                    }
+                    n
+                }
                 Moved::Blocked => {
                     // The client's turn: the upstream owes nothing until it has more.
-                    self.stall_timer(i, t);
+                    self.body_timer(i, t);
                     self.wheel.clear(t.up);
                     return Next::Wait;
                 }

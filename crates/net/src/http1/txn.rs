@@ -59,6 +59,10 @@ pub(crate) struct Txn {
     pub flags: Flags,
     /// By when the rest of a request's body, which nobody wants, must have come; 0 until its response is out.
     pub drain_by: u64,
+    /// How long its client was waited for, for the body.
+    pub waited: u64,
+    /// Since when it is waited for again; 0 if it is not.
+    pub waits_since: u64,
     /// Bytes to throw away at most before the connection is closed.
     pub linger_left: u32,
     /// For which upstreams the thread's owner answers.
@@ -196,8 +200,20 @@ impl Txn {
         self.answer_by = 0;
         self.looked = 0;
         self.drain_by = 0;
+        self.waited = 0;
+        self.waits_since = 0;
         self.linger_left = 0;
         self.started = 0;
+    }
+
+    /// A part of the body came, or nobody wants one just now. True if it was waited for.
+    pub fn body_came(&mut self, now: u64) -> bool {
+        let waited = self.waits_since != 0;
+        if waited {
+            self.waited += now - self.waits_since;
+            self.waits_since = 0;
+        }
+        waited
     }
 
     /// True if nothing of it need be kept while its connection waits for a request.
