@@ -11,6 +11,9 @@
 //! | [`limit`] | and by another algorithm: [`bucket`], [`fixed_window`], [`sliding_window`], [`sliding_log`]? |
 //! | [`limit_table`] | the same for many keys, and several limits at once |
 //! | [`quota`] | does this key hold as many as it may? |
+//! | [`fair_queue`] | whose turn is it among those that wait? |
+//! | [`service_time`] | how long will this one wait? |
+//! | [`gradient`] | how many at a time does this upstream bear? |
 //! | [`maglev`] | which node owns this key? |
 //! | [`ring`] | the same as ketama's clients answer it |
 //! | [`rendezvous`] | the same without a table, exactly by weight |
@@ -24,8 +27,10 @@
 
 pub mod bounded;
 pub mod bucket;
+pub mod fair_queue;
 pub mod fixed_window;
 pub mod gcra;
+pub mod gradient;
 pub mod hash;
 pub mod jump;
 pub mod limit;
@@ -37,14 +42,17 @@ pub mod rendezvous;
 pub mod ring;
 pub mod rng;
 pub mod round_robin;
+pub mod service_time;
 pub mod sliding_log;
 pub mod sliding_window;
 pub mod table;
 
 pub use bounded::{BadBound, Bounded};
 pub use bucket::Bucket;
+pub use fair_queue::{FairQueue, Place, Pushed};
 pub use fixed_window::FixedWindow;
 pub use gcra::{BadRate, Decision, Gcra};
+pub use gradient::{Gradient, Settings as GradientSettings};
 pub use hash::{hash_key, mix64, stable_hash};
 pub use jump::jump;
 pub use limit::{Answer, Limit, Said};
@@ -55,6 +63,7 @@ pub use rendezvous::{BadRendezvous, Rendezvous};
 pub use ring::{BadRing, KetamaRing};
 pub use rng::Rng;
 pub use round_robin::{BadWeights, RoundRobin, SmoothRoundRobin};
+pub use service_time::{Expected, ServiceTime};
 pub use sliding_log::SlidingLog;
 pub use sliding_window::SlidingWindow;
 pub use table::{BadCapacity, GcraTable};
