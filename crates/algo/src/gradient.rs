@@ -96,7 +96,11 @@ impl Gradient {
 
     /// Goes by others from here on; what was learned stays.
     pub fn set(&mut self, settings: Settings) {
-        self.settings = within(settings);
+        let settings = within(settings);
+        if settings == self.settings {
+            return;
+        }
+        self.settings = settings;
         let (min, max) = (self.settings.min.into(), self.settings.max.into());
         self.limit = self.limit.clamp(min, max);
     }

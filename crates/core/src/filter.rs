@@ -45,6 +45,11 @@ pub trait Filter: Send + Sync {
         None
     }
 
+    /// What it holds now, if it limits what is in flight; metrics show it.
+    fn occupancy(&self) -> Option<Occupancy> {
+        None
+    }
+
     /// Step 5. The request head may be changed; the verdict says what comes next.
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
         let _ = (cx, req);
@@ -72,6 +77,23 @@ pub trait Filter: Send + Sync {
     fn on_done(&self, cx: &mut Cx<'_>, outcome: &Outcome) {
         let _ = (cx, outcome);
     }
+}
+
+/// What a filter that limits requests in flight holds now, over all its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occupancy {
+    /// The filter's name.
+    pub filter: &'static str,
+    /// What it counts apart, as in the config.
+    pub key: String,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Requests that wait for their turn.
+    pub queued: u64,
+    /// How many of one key may be in flight.
+    pub limit: u64,
+    /// How many were refused, by code.
+    pub refused: Vec<(&'static str, u64)>,
 }
 
 /// Which calls a filter wants, and what it may do besides. Unused ones cost nothing.

@@ -245,7 +245,12 @@ impl Snapshot {
     /// more, so that routes that come and go do not grow the page; one that comes back counts on.
     pub fn meters(&self) -> Meters {
         let listeners = self.config.listeners.iter().map(|l| l.name.as_str().into());
+        let occupied = self.routes.iter().flat_map(|r| {
+            let held = r.filters.iter().filter_map(|f| f.occupancy());
+            held.map(|o| (r.name.clone(), o))
+        });
         Meters {
+            occupied: occupied.collect(),
             routes: self
                 .routes
                 .iter()

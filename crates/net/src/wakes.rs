@@ -1,5 +1,7 @@
 //! Requests that wait for a key, which any thread's request may wake.
 
+use std::collections::hash_map::Entry;
+
 use crate::http1::Next;
 use crate::shard::Shard;
 
@@ -8,6 +10,17 @@ impl Shard {
     pub fn wait_for(&mut self, key: u64, i: u32) {
         let token = self.conns.token(i);
         self.waiting.entry(key).or_default().push(token);
+    }
+
+    /// `i` waits for this key no longer.
+    pub fn wait_no_more(&mut self, key: u64, i: u32) {
+        let token = self.conns.token(i);
+        if let Entry::Occupied(mut all) = self.waiting.entry(key) {
+            all.get_mut().retain(|t| *t != token);
+            if all.get().is_empty() {
+                all.remove();
+            }
+        }
     }
 
     /// Wakes all that wait for `key`, here now and on other threads at the end of the tick.

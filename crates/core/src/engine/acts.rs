@@ -80,6 +80,12 @@ impl Acts {
         self.effects.push_back(Effect::Wake(key));
     }
 
+    /// For the filters' own tests: the first of what is wanted from outside.
+    #[cfg(test)]
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
     pub(crate) fn bridge(&mut self, form: Web) {
         self.web = Some(form);
     }

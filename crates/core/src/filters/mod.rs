@@ -39,13 +39,18 @@ macro_rules! filters {
     };
 }
 
+mod adaptive_concurrency;
 mod api_key;
 mod api_key_ring;
 mod body_limit;
 mod client_ip;
+mod concurrency;
+mod concurrency_lines;
+mod deadline;
 mod grpc_web;
 mod headers;
 mod plugin;
+mod priority;
 mod rate_field;
 mod rate_key;
 mod rate_limit;
@@ -60,9 +65,11 @@ mod websocket;
 mod websocket_origin;
 
 filters! {
+    adaptive_concurrency => AdaptiveConcurrency,
     api_key => ApiKey,
     body_limit => BodyLimit,
     client_ip => ClientIp,
+    concurrency => Concurrency,
     grpc_web => GrpcWeb,
     headers => Headers,
     plugin => Plugin,

@@ -8,10 +8,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::filter::Occupancy;
+
 use super::{
     Codes, ListenerCounters, ProcessCounters, RouteCounters, ShardCounters, UpstreamCounters,
     BUCKETS, OTHER,
 };
+
+mod occupancy;
 
 /// Names and their meters; meter 0 is for all others and need not be named.
 pub type Names = Vec<(Box<str>, u32)>;
@@ -25,6 +29,8 @@ pub struct Meters {
     pub upstreams: Names,
     /// Of listeners.
     pub listeners: Names,
+    /// What filters hold now, and of which route they are.
+    pub occupied: Vec<(Box<str>, Occupancy)>,
 }
 
 /// All metrics as JSON: `[{name, type, help, values: [{labels, value}]}]`, and for a histogram
@@ -64,6 +70,7 @@ pub fn render(shards: &[Arc<ShardCounters>], process: &ProcessCounters, meters: 
         ));
     }
     all.push(active(shards, &meters.listeners));
+    all.extend(occupancy::metrics(&meters.occupied));
     all.push(codes(
         "ironsluice_replies_total",
         "Replies of the gateway's own, by code.",

@@ -47,6 +47,7 @@ fn threads_are_summed_by_name() {
         routes: names(&["a", "b"]),
         upstreams: names(&["u"]),
         listeners: names(&["web"]),
+        occupied: Vec::new(),
     };
     let all = rendered(&shards, &meters);
     let seen: Vec<String> = metric(&all, "ironsluice_requests_total")["values"]

@@ -120,6 +120,19 @@ impl FieldName {
     }
 }
 
+impl FieldName {
+    /// One of the program's own, in lower case.
+    pub(crate) fn of(name: &'static str) -> Self {
+        debug_assert!(Self::parse(name).is_ok_and(|n| *n.0 == *name));
+        Self(name.into())
+    }
+
+    /// Its letters.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl fmt::Display for FieldName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -203,7 +216,7 @@ impl Request for wire::Head {
 
 /// The conditions of one route, made ready.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wants {
+pub(crate) struct Wants {
     /// Bits of [`Method::bit`]; 0 takes every method.
     methods: u32,
     fields: Vec<(Box<[u8]>, Want)>,
@@ -212,7 +225,7 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    pub(super) fn of(what: &Match) -> Self {
+    pub(crate) fn of(what: &Match) -> Self {
         let mut methods = what
             .method
             .iter()
@@ -241,7 +254,7 @@ impl Wants {
         usize::from(self.methods != 0) + self.fields.len() + self.query.len() + self.proxy.len()
     }
 
-    pub(super) fn hold(&self, request: &impl Request) -> bool {
+    pub(crate) fn hold(&self, request: &impl Request) -> bool {
         (self.methods == 0 || self.methods & Method::bit_of(request.method()) != 0)
             && self.fields.iter().all(|(name, want)| match want {
                 Want::Present => request.any_field(name, |_| true),

@@ -4,6 +4,7 @@
 //! Bounds: endpoints and tables as many as configs in use name; meters as [`MAX_METERS`] and
 //! [`crate::metrics::MAX_PARTS`] say.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,6 +18,7 @@ pub struct Shared {
     tables: Mutex<HashMap<String, Arc<algo::GcraTable>>>,
     limits: Mutex<HashMap<String, Arc<algo::LimitTable>>>,
     quotas: Mutex<HashMap<Box<str>, Arc<algo::QuotaTable>>>,
+    kept: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     pub(super) routes: Meter,
     pub(super) upstreams: Meter,
     pub(super) listeners: Meter,
@@ -134,11 +136,28 @@ impl Shared {
         table
     }
 
+    /// What a filter of this identity keeps over configs, of a type that no other identity has; made at its first use.
+    pub fn kept<T: Send + Sync + 'static>(
+        &self,
+        identity: &str,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let mut kept = lock(&self.kept);
+        let old = kept.get(identity).cloned();
+        if let Some(old) = old.and_then(|old| old.downcast().ok()) {
+            return old;
+        }
+        let new = Arc::new(make());
+        kept.insert(identity.to_owned(), new.clone());
+        new
+    }
+
     /// Forgets tables that no snapshot uses any more.
     pub fn sweep(&self) {
         lock(&self.tables).retain(|_, t| Arc::strong_count(t) > 1);
         lock(&self.limits).retain(|_, t| Arc::strong_count(t) > 1);
         lock(&self.quotas).retain(|_, q| Arc::strong_count(q) > 1);
+        lock(&self.kept).retain(|_, k| Arc::strong_count(k) > 1);
     }
 }
 

@@ -60,6 +60,7 @@ impl Shard {
             return;
         }
         t.flags.begun = false;
+        self.forget_asks(i, t);
         let outcome = self.outcome(t, complete);
         t.run.done(&mut env!(self), &outcome);
         self.record(i, t, &outcome);

@@ -150,9 +150,9 @@ impl Shard {
     }
 
     fn cancel(&mut self, i: u32, t: &mut Txn, id: AskId) {
-        let open = t.asks.len();
-        t.asks.retain(|a| a.id != id);
-        if t.asks.len() < open {
+        if let Some(at) = t.asks.iter().position(|a| a.id == id) {
+            let ask = t.asks.swap_remove(at);
+            self.forget(i, &ask);
             self.ask_timer(i, t);
         }
         if t.collect.as_ref().is_some_and(|c| c.id == id) {
@@ -160,6 +160,20 @@ impl Shard {
         }
         if t.up != NONE && t.forward == id {
             self.drop_upstream(t);
+        }
+    }
+
+    /// An ask that is answered no more is waited for no more either.
+    fn forget(&mut self, i: u32, ask: &Pending) {
+        if let Until::Woken(key) = ask.until {
+            self.wait_no_more(key, i);
+        }
+    }
+
+    /// Gives up all asks that are open.
+    pub(super) fn forget_asks(&mut self, i: u32, t: &mut Txn) {
+        while let Some(ask) = t.asks.pop() {
+            self.forget(i, &ask);
         }
     }
 
@@ -188,7 +202,9 @@ impl Shard {
     /// Answers asks whose moment has come. None if none has.
     pub(super) fn asks_due(&mut self, i: u32, t: &mut Txn) -> Option<Next> {
         let at = t.asks.iter().position(|a| a.at <= self.now)?;
-        let Pending { id, until, .. } = t.asks.swap_remove(at);
+        let ask = t.asks.swap_remove(at);
+        self.forget(i, &ask);
+        let Pending { id, until, .. } = ask;
         let answer = match until {
             Until::Slept => Answer::Slept,
             Until::Woken(_) => Answer::Late,
@@ -277,7 +293,7 @@ impl Shard {
             // Too late for another answer: the one that began is cut.
             return Next::Reset;
         }
-        t.asks.clear();
+        self.forget_asks(i, t);
         t.collect = None;
         let rest = !t.request.reader.is_done();
         // A client that waits for a 100 may send its body or not: only a new connection is sure.
