@@ -74,6 +74,25 @@ export interface Acme {
   email?: string;
 }
 
+/** Lets as many requests be in flight as the upstream bears, which it learns from how long it takes. */
+export interface AdaptiveConcurrencyFilter {
+  use: 'adaptive_concurrency';
+  /** How much longer than an unloaded upstream takes is still good, in percent. Default: 25. */
+  buffer_percent?: number;
+  /** The limit until enough is known, at the start; brought within `min` and `max`. Default: 20. */
+  initial?: number;
+  /** How often it is measured how long the unloaded upstream takes. Default: 1m. */
+  interval?: Duration;
+  /** The most that an interval is longer, at random, so that gateways do not measure at once; in percent. Default: 15. */
+  jitter_percent?: number;
+  /** The most, at least `min`. Default: 1000. */
+  max?: number;
+  /** The least limit. Default: 3. */
+  min?: number;
+  /** How often the limit changes, at most. Default: 100ms. */
+  window?: Duration;
+}
+
 /** `IP:PORT` (IPv6 in brackets), `HOST:PORT` or `unix:/PATH`. */
 export type Address = string;
 
@@ -244,6 +263,47 @@ export interface ClientIpFilter {
  */
 export type ClientIpHeader = 'x-forwarded-for' | 'forwarded';
 
+/** Lets so many requests be in flight at a time for each key, and others wait for their turn. */
+export interface ConcurrencyFilter {
+  use: 'concurrency';
+  /** How many requests of a key may be in flight, from their turn to the end of their responses. Required. */
+  limit: number;
+  /**
+   * How long a request may take from here: one that could not end in that time is refused at once. It is not cut. What the client
+   * says counts if it is shorter. Default: none.
+   */
+  deadline?: Duration;
+  /**
+   * A field in which clients say by when they want the answer: how long they wait (`800ms`, `2s`), or a moment (seconds since 1970, with
+   * decimals if wanted). `grpc-timeout` counts too. Default: `x-request-deadline`.
+   */
+  deadline_header?: FieldName;
+  /** The priority of all others. A higher one has its turn first, and takes a lower one's place in a full queue. Default: `normal`. */
+  default_priority?: Priority;
+  /**
+   * Whose requests wait apart and have even shares of the slots' time: a key, as that of `rate_limit`. In a full queue the newest of who has
+   * the most waiting gives way. Default: none, first come, first served.
+   */
+  fair_by?: LimitKey | LimitKey[];
+  /** What is counted apart, as the key of `rate_limit`. Default: `route`, all requests of the route together. */
+  key?: LimitKey | LimitKey[];
+  /** The most keys that may have requests in flight at a time, about 100 bytes each and a queue's own. Default: 65536. */
+  max_keys?: number;
+  /** Which requests have which priority; the first that fits counts, before `priority_header`. At most 32. Default: none. */
+  priorities?: PriorityRule[];
+  /**
+   * A field of the request that says its priority: `critical`, `high`, `normal` or `low`. Clients can write it: let a filter
+   * before remove or set it. Default: none.
+   */
+  priority_header?: FieldName;
+  /** How many requests of a key may wait for a slot. Default: 0. */
+  queue?: number;
+  /** How long a request may wait. Default: 1s. */
+  queue_timeout?: Duration;
+  /** The status of refusals for want of a slot. Default: 503 if `key` is `route`, 429 otherwise. */
+  status?: number;
+}
+
 /** Whose a key is: 1 to 128 printable ASCII characters without spaces. */
 export type Consumer = string;
 
@@ -267,11 +327,14 @@ export type Endpoint = Address | WeightedEndpoint;
  */
 export type EscapedSlash = 'reject' | 'keep';
 
+/** The name of a header field. */
+export type FieldName = string;
+
 /** A path of the file system. */
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = ApiKeyFilter | BodyLimitFilter | ClientIpFilter | GrpcWebFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
+export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | GrpcWebFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
@@ -557,6 +620,29 @@ export interface PluginFilter {
  * - `open`: The request passes.
  */
 export type PluginOnFail = 'closed' | 'open';
+
+/**
+ * How early a request has its turn.
+ * - `critical`: Before all others.
+ * - `high`: Before `normal`.
+ * - `normal`: Before `low`.
+ * - `low`: After all others.
+ */
+export type Priority = 'critical' | 'high' | 'normal' | 'low';
+
+/** Which requests have a priority. All that is there must fit. */
+export interface PriorityRule {
+  /** Their priority. Required. */
+  level: Priority;
+  /** One of these consumers, whom a filter before must prove, as `api_key` does. Default: everybody. */
+  consumers?: string[];
+  /** What header fields must say, as in a route's `match`. Default: nothing. */
+  headers?: Record<string, Want>;
+  /** One of these methods. Default: every method. */
+  method?: Method | Method[];
+  /** What parameters of the query must say, as in a route's `match`. Default: nothing. */
+  query?: Record<string, Want>;
+}
 
 /**
  * The protocol that an upstream speaks.

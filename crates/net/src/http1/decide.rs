@@ -152,7 +152,7 @@ impl Shard {
     fn cancel(&mut self, i: u32, t: &mut Txn, id: AskId) {
         if let Some(at) = t.asks.iter().position(|a| a.id == id) {
             let ask = t.asks.swap_remove(at);
-            self.forget(i, &ask);
+            self.forget_ask(i, &ask);
             self.ask_timer(i, t);
         }
         if t.collect.as_ref().is_some_and(|c| c.id == id) {
@@ -164,7 +164,7 @@ impl Shard {
     }
 
     /// An ask that is answered no more is waited for no more either.
-    fn forget(&mut self, i: u32, ask: &Pending) {
+    fn forget_ask(&mut self, i: u32, ask: &Pending) {
         if let Until::Woken(key) = ask.until {
             self.wait_no_more(key, i);
         }
@@ -173,7 +173,7 @@ impl Shard {
     /// Gives up all asks that are open.
     pub(super) fn forget_asks(&mut self, i: u32, t: &mut Txn) {
         while let Some(ask) = t.asks.pop() {
-            self.forget(i, &ask);
+            self.forget_ask(i, &ask);
         }
     }
 
@@ -203,7 +203,7 @@ impl Shard {
     pub(super) fn asks_due(&mut self, i: u32, t: &mut Txn) -> Option<Next> {
         let at = t.asks.iter().position(|a| a.at <= self.now)?;
         let ask = t.asks.swap_remove(at);
-        self.forget(i, &ask);
+        self.forget_ask(i, &ask);
         let Pending { id, until, .. } = ask;
         let answer = match until {
             Until::Slept => Answer::Slept,
