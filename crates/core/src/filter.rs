@@ -27,6 +27,7 @@ use crate::engine::Acts;
 use crate::grpc::Web;
 use crate::plugin::PluginVerdict;
 use crate::proxied::Proxied;
+use crate::quota::Quota;
 use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::secure::Secure;
@@ -47,6 +48,11 @@ pub trait Filter: Send + Sync {
 
     /// What it holds now, if it limits what is in flight; metrics show it.
     fn occupancy(&self) -> Option<Occupancy> {
+        None
+    }
+
+    /// The quota that it keeps, for who asks what was used.
+    fn quota(&self) -> Option<&Quota> {
         None
     }
 
@@ -349,7 +355,7 @@ pub struct Slot {
 pub struct Cx<'a> {
     /// The time of this tick.
     pub now: Nanos,
-    /// The wall clock of this tick, seconds since 1970: for dates that people read, never for limits.
+    /// The wall clock of this tick, seconds since 1970: for dates that people read, never for limits but those of the calendar.
     pub unix: u64,
     /// A random number source, seeded by the thread's owner.
     pub rng: &'a mut algo::Rng,

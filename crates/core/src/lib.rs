@@ -7,6 +7,7 @@
 //! - [`trust`] walks the hops of proxies to the client.
 //! - [`engine`] runs a request through its filters; [`forward`] chooses where it goes.
 //! - [`plugin`] is what a plugin is told and may say.
+//! - [`quota`] counts what consumers used of windows of the calendar.
 //! - [`metrics`] names what is counted; [`error`] and [`reply`] say what a client is told.
 //!
 //! Nothing here reads a clock, a socket, a file, the environment or randomness: time is [`Nanos`]
@@ -24,6 +25,7 @@ pub mod grpc;
 pub mod metrics;
 pub mod plugin;
 pub mod proxied;
+pub mod quota;
 pub mod reply;
 pub mod route;
 pub mod secret;

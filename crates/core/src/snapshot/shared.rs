@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use crate::quota::Usage;
+
 use super::{Address, Live, OTHER_ROUTES};
 
 /// What outlives a config: found again by identity when the next one is compiled.
@@ -17,6 +19,8 @@ pub struct Shared {
     endpoints: Mutex<Endpoints>,
     tables: Mutex<HashMap<String, Arc<algo::GcraTable>>>,
     limits: Mutex<HashMap<String, Arc<algo::LimitTable>>>,
+    /// What consumers used of quotas of the calendar.
+    pub usage: Usage,
     quotas: Mutex<HashMap<Box<str>, Arc<algo::QuotaTable>>>,
     kept: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
     pub(super) routes: Meter,
