@@ -243,6 +243,8 @@ export declare class Gateway {
   drain(timeoutMs: number): Promise<boolean>
   /** Closes everything at once. The second time does nothing. */
   close(): void
+  /** Takes what was charged since the last time, as lines of JSON for the ledger. */
+  takeUsage(): string
 }
 
 /** A listener with `door: app`. */
@@ -513,8 +515,26 @@ export interface Settings {
   workers: number
   /** True if a listener or an upstream has `tls`: there are files to look at. */
   hasTls: boolean
+  /** True if a route has a quota: what is used of it goes to the ledger. */
+  hasQuotas: boolean
   /** Certificates that `acme` of listeners asks for, each once. */
   acme: Array<AcmeSettings>
+}
+
+/** What a consumer had used of a window, as the ledger has it. */
+export interface KeptUsage {
+  /** The quota's name. */
+  quota: string
+  /** What it counts. */
+  unit: string
+  /** Its windows. */
+  per: string
+  /** Whose. */
+  consumer: string
+  /** Where the window begins, seconds since 1970. */
+  window: number
+  /** How much. */
+  units: number
 }
 
 /** What a limit says. */
@@ -590,6 +610,8 @@ export declare class GatewayView {
   pluginModules(): Array<string>
   /** True while traffic is taken. */
   ready(): boolean
+  /** Where a consumer stands with each quota, as JSON; without one all that used something. */
+  quotas(consumer?: string | undefined | null): string
 }
 
 /** What this side has made ready for a config. */
@@ -602,6 +624,8 @@ export interface Prepared {
   folder?: string
   /** Certificates that an authority issued before. */
   certificates?: Array<KeptCertificate>
+  /** What consumers had used before, as the ledger has it; given if the ledger is kept from now on. */
+  usage?: Array<KeptUsage>
 }
 
 /** Where the module of a plugin is found. */

@@ -12,9 +12,11 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { parse } from 'yaml';
+import type { Filter } from '../ts/generated/config.js';
 import { type Config, checkConfig } from '../ts/index.js';
 import { folder } from './kit/binary.js';
 import { certificate } from './kit/certificate.js';
+import { keysOf } from './kit/consumers.js';
 import { EXAMPLES } from './kit/example.js';
 import { origin } from './kit/origin.js';
 
@@ -91,12 +93,19 @@ test("every filter's config in the reference passes the check", async () => {
         listeners: [{ name: 'web', bind: '127.0.0.1:0' }],
         upstreams: [{ name: 'up', endpoints: ['127.0.0.1:1'] }],
         // `{id}` is what an example captures.
-        routes: [{ name: 'all', match: { path: '/old/{id}' }, filters: [parse(text)], to: 'up' }],
+        routes: [
+          { name: 'all', match: { path: '/old/{id}' }, filters: [...before(text), parse(text)], to: 'up' },
+        ],
       }),
       text,
     );
   }
 });
+
+/** What a filter must have before it. */
+function before(text: string): Filter[] {
+  return text.includes('use: quota') ? [keysOf('acme')] : [];
+}
 
 test('every program in TypeScript compiles, against the types that users get', () => {
   const programs = PAGES.flatMap((page) => blocks(page, 'ts'));

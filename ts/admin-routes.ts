@@ -8,6 +8,7 @@
  * | `GET /readyz`   | 200 while traffic is taken, else 503                                           |
  * | `GET /config`   | the running config with its revision, secrets hidden                           |
  * | `GET /upstreams`| endpoints and their health                                                     |
+ * | `GET /quotas`  | what consumers used of their quotas, 1000 at most; `/quotas/CONSUMER` for one          |
  * | `POST /reload`  | without a body the source is read again, with one (JSON) that is the config; 422 lists faults |
  *
  * A page in a browser must not be able to use it: the Host has to be ours (against DNS rebinding; 421,
@@ -23,6 +24,8 @@ import type { Handler, Reply, Request } from './server.js';
 export interface AdminSource {
   /** The core's metrics, JSON. */
   metrics(): string;
+  /** Where a consumer stands with each quota, or all do that used something, JSON. */
+  quotas(consumer?: string): string;
   /** The core's endpoints, JSON. */
   upstreams(): string;
   revision(): number;
@@ -53,12 +56,15 @@ export function adminHandler(source: AdminSource): Handler {
       GET: () => json(200, `{"revision":${source.revision()},"config":${source.shown()}}`),
     },
     '/upstreams': { GET: () => json(200, source.upstreams()) },
+    '/quotas': { GET: () => json(200, source.quotas()) },
+    '/quotas/{consumer}': { GET: (request) => quotas(request, source) },
     '/reload': { POST: (request) => reload(request, source) },
   };
   return async (request) => {
     const refusal = refuse(request, source.allowHosts());
     if (refusal !== undefined) return refusal;
-    const methods = Object.hasOwn(routes, request.path) ? routes[request.path] : undefined;
+    const path = request.path.startsWith(QUOTAS_OF) ? '/quotas/{consumer}' : request.path;
+    const methods = Object.hasOwn(routes, path) ? routes[path] : undefined;
     if (methods === undefined) {
       return problem(
         404,
@@ -75,6 +81,15 @@ export function adminHandler(source: AdminSource): Handler {
     }
     return answer(request);
   };
+}
+
+function quotas(request: Request, source: AdminSource): Reply {
+  try {
+    return json(200, source.quotas(decodeURIComponent(request.path.slice(QUOTAS_OF.length))));
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    return problem(400, 'bad_path', 'the name of the consumer is no percent-encoded UTF-8');
+  }
 }
 
 async function reload(request: Request, source: AdminSource): Promise<Reply> {
@@ -129,6 +144,7 @@ function problem(status: number, code: string, detail: string, more: object = {}
   return { status, type: 'application/problem+json', body: `${body}\n` };
 }
 
+const QUOTAS_OF = '/quotas/';
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 /** 16 MiB. */
 const MAX_BODY = 16 * 1024 * 1024;

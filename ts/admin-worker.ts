@@ -70,6 +70,7 @@ async function run(port: MessagePort, start: Start): Promise<void> {
 
   const handler = adminHandler({
     metrics: () => view.metrics(),
+    quotas: (consumer) => view.quotas(consumer),
     upstreams: () => view.upstreams(),
     revision: () => view.revision(),
     ready: () => view.ready(),

@@ -14,6 +14,7 @@ import { judge } from './config/check.js';
 import { folderOf, type Loaded, loadFile, loadValue } from './config/load.js';
 import { GateError, wrap } from './errors.js';
 import { type Injected, Injector, type InjectRequest } from './inject.js';
+import { Ledger } from './ledger/ledger.js';
 import { createLog, type Log } from './log.js';
 import { expose } from './metrics.js';
 import { type Native, type Prepared, type Settings, start } from './native.js';
@@ -47,6 +48,7 @@ export class Gateway {
   readonly #resolver: Resolver;
   readonly #certificates: Certificates;
   readonly #acme: Acme;
+  readonly #ledger: Ledger;
   readonly #log: Log;
   readonly #options: GatewayOptions;
   /** The core's threads are not known to Node; this keeps the process up until `close`. */
@@ -64,6 +66,7 @@ export class Gateway {
     native: Native,
     code: Code,
     acme: Acme,
+    ledger: Ledger,
     options: GatewayOptions,
     log: Log,
   ) {
@@ -72,6 +75,7 @@ export class Gateway {
     this.#native = native;
     this.#code = code;
     this.#acme = acme;
+    this.#ledger = ledger;
     this.#options = options;
     this.#log = log;
     this.#resolver = new Resolver(native, log);
@@ -85,15 +89,17 @@ export class Gateway {
       options.log === false ? createLog({ level: 'silent' }) : (options.log ?? createLog({ level: 'warn' }));
     const code = new Code(log);
     const acme = new Acme(log);
+    const ledger = new Ledger(log);
     let native: Native;
     try {
-      native = start(loaded.json, await ready(code, acme, loaded, settings));
+      native = start(loaded.json, await ready(code, acme, ledger, loaded, settings));
     } catch (error) {
       await code.close(0);
       throw wrap(error);
     }
-    const gateway = new Gateway(loaded, settings, native, code, acme, options, log);
+    const gateway = new Gateway(loaded, settings, native, code, acme, ledger, options, log);
     try {
+      ledger.commit(native);
       acme.commit(native.id, loaded, settings);
       await code.commit(native, settings);
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
@@ -236,6 +242,7 @@ export class Gateway {
       this.#injector?.close();
       this.#native.close();
       await this.#code.close(Math.min(timeoutMs, 1_000)); // their requests have ended with the edge's
+      await this.#ledger.close(); // the last of what workers carried too
       await this.#admin?.close();
     } finally {
       clearInterval(this.#alive);
@@ -250,12 +257,17 @@ export class Gateway {
     const admin = await this.#openAdmin(loaded, settings);
     let revision: number;
     try {
-      revision = this.#native.reload(loaded.json, await ready(this.#code, this.#acme, loaded, settings));
+      revision = this.#native.reload(
+        loaded.json,
+        await ready(this.#code, this.#acme, this.#ledger, loaded, settings),
+      );
     } catch (error) {
       this.#code.abandon();
+      this.#ledger.abandon();
       if (admin !== before) await admin?.close();
       throw wrap(error);
     }
+    this.#ledger.commit(this.#native);
     this.#acme.commit(this.#native.id, loaded, settings);
     const opened = this.#code.commit(this.#native, settings);
     this.#loaded = loaded;
@@ -309,9 +321,17 @@ export class Gateway {
 }
 
 /** What a config needs beside itself, made ready. */
-async function ready(code: Code, acme: Acme, loaded: Loaded, settings: Settings): Promise<Prepared> {
+async function ready(
+  code: Code,
+  acme: Acme,
+  ledger: Ledger,
+  loaded: Loaded,
+  settings: Settings,
+): Promise<Prepared> {
   const certificates = await acme.prepare(settings);
-  return { ...(await code.prepare(loaded, settings)), certificates };
+  const prepared = await code.prepare(loaded, settings);
+  const usage = await ledger.prepare(settings);
+  return { ...prepared, certificates, ...(usage === undefined ? {} : { usage }) };
 }
 
 /** The user's code that a config names: apps and plugins, each in threads of their own. */

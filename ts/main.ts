@@ -43,6 +43,8 @@ export async function run(words: readonly string[]): Promise<Outcome> {
       return (await import('./commands/cert.js')).cert(rest[0], values);
     case 'key':
       return (await import('./commands/key.js')).key(rest[0], rest[1], values);
+    case 'ledger':
+      return (await import('./commands/ledger.js')).ledger(rest[0], rest[1], values);
     case 'version': {
       const { version } = await import('./native.js');
       process.stdout.write(`ironsluice ${version()}\n`);

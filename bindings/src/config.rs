@@ -40,6 +40,8 @@ pub struct Settings {
     pub workers: u32,
     /// True if a listener or an upstream has `tls`: there are files to look at.
     pub has_tls: bool,
+    /// True if a route has a quota: what is used of it goes to the ledger.
+    pub has_quotas: bool,
     /// Certificates that `acme` of listeners asks for, each once.
     pub acme: Vec<AcmeSettings>,
 }
@@ -162,6 +164,7 @@ fn settings(config: &Config) -> Settings {
         plugins: plugins.collect(),
         workers: net::workers(config.workers) as u32,
         has_tls: has_tls(config),
+        has_quotas: has_quotas(config),
         acme: acme(config),
     }
 }
@@ -196,6 +199,11 @@ fn acme(config: &Config) -> Vec<AcmeSettings> {
 fn has_tls(config: &Config) -> bool {
     config.listeners.iter().any(|l| l.tls.is_some())
         || config.upstreams.iter().any(|u| u.tls.is_some())
+}
+
+fn has_quotas(config: &Config) -> bool {
+    let mut filters = config.routes.iter().flat_map(|r| &r.filters);
+    filters.any(|f| f.name == "quota")
 }
 
 fn doors(config: &Config, app: &config::Name) -> Vec<DoorSettings> {

@@ -11,6 +11,7 @@ use crate::config::{lines, parse};
 use crate::drain::Drain;
 use crate::error::{error, Code, Result};
 use crate::registry;
+use crate::usage::{self, KeptUsage};
 
 /// A listener, as bound.
 #[napi(object)]
@@ -50,6 +51,8 @@ pub struct Prepared {
     pub folder: Option<String>,
     /// Certificates that an authority issued before.
     pub certificates: Option<Vec<KeptCertificate>>,
+    /// What consumers had used before, as the ledger has it; given if the ledger is kept from now on.
+    pub usage: Option<Vec<KeptUsage>>,
 }
 
 /// A certificate that an authority issued before.
@@ -79,6 +82,7 @@ impl From<Prepared> for net::Prepared {
             plugins: plugins.collect(),
             folder: from.folder.map(Into::into).unwrap_or_default(),
             certificates: certificates.map(kept).collect(),
+            usage: from.usage.map(usage::kept),
         }
     }
 }

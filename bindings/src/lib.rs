@@ -18,6 +18,7 @@ mod parts;
 mod reactor;
 mod registry;
 mod text;
+mod usage;
 mod uv;
 mod watch;
 

@@ -94,6 +94,13 @@ export const COMMANDS = {
     what: 'Makes a random key for the filter api_key: the key for its owner, and the line with its hash for the config.',
     more: 'The key is printed once and kept nowhere. CONSUMER is whose it is.',
   },
+  ledger: {
+    usage: 'ledger check|sum [FOLDER]',
+    files: 2,
+    flags: ['json'],
+    what: 'Reads the ledger of quotas: check says what is missing or there twice, sum what each consumer used. Exit 1 if something is.',
+    more: 'FOLDER is state_dir/ledger of the gateway (default: state/ledger), which may run.',
+  },
   version: { usage: 'version', files: 0, flags: [], what: 'Prints the version.', more: '' },
 } as const;
 

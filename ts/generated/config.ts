@@ -334,7 +334,7 @@ export type FieldName = string;
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | GrpcWebFilter | HeadersFilter | PluginFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
+export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | GrpcWebFilter | HeadersFilter | PluginFilter | QuotaFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
@@ -672,6 +672,50 @@ export interface ProxyProtocol {
  */
 export type ProxyVersion = 'v1' | 'v2';
 
+/** Refuses what a consumer sends beyond what it may use in a window of the calendar. */
+export interface QuotaFilter {
+  use: 'quota';
+  /** What a consumer without a plan may use in a window; 0 for nothing. Required. */
+  limit: number;
+  /** The window: `hour`, `day`, `week` (from Monday) or `month`. Required. */
+  per: QuotaPeriod;
+  /**
+   * The quota's name, 1 to 64 printable characters. Quotas of one name are one, and must agree in all but `headers`: what is
+   * used on one route is used on all. Default: the route's name, `-` and `per`.
+   */
+  name?: string;
+  /** Whether responses say what is left. Default: true. */
+  headers?: boolean;
+  /** Consumers and their plans, at most 10000. Default: none. */
+  plan_of?: Record<string, string>;
+  /** Plans and what each allows in a window, at most 64. Default: none. */
+  plans?: Record<string, number>;
+  /** Who counts together. Default: `process`. */
+  scope?: QuotaScope;
+  /** Whose calendar it is, a name of the IANA database such as `Europe/Berlin`. Default: `UTC`. */
+  time_zone?: Zone;
+  /**
+   * What is counted: `requests`; `request_bytes`, `response_bytes` or `bytes` (both) of bodies; or `header:NAME`, a whole number
+   * that the response says. Default: `requests`.
+   */
+  unit?: Unit;
+}
+
+/**
+ * How long a window is.
+ * - `hour`: From one full hour to the next.
+ * - `day`: From midnight to midnight.
+ * - `week`: From Monday's midnight to the next.
+ * - `month`: From the midnight of a first day to the next.
+ */
+export type QuotaPeriod = 'hour' | 'day' | 'week' | 'month';
+
+/**
+ * Who counts together.
+ * - `process`: All threads of this process.
+ */
+export type QuotaScope = 'process';
+
 /** So many in a time: `100/s`, `5/m`, `1000/10s`; 1/h to 1000000/s. */
 export type Rate = string;
 
@@ -892,6 +936,9 @@ export type TlsVersion = string;
 /** An upstream's name, `{ app: NAME }`, or several with their shares. */
 export type To = Name | Share | Share[];
 
+/** `requests`, `request_bytes`, `response_bytes`, `bytes` (both), or `header:NAME`: whole numbers in this field of the response. */
+export type Unit = string;
+
 /** A service: endpoints that all give the same answers. */
 export interface Upstream {
   /** What routes, metrics and logs call it. */
@@ -1020,3 +1067,6 @@ export interface WeightedEndpoint {
 
 /** `auto` for one thread per CPU, or how many. */
 export type Workers = 'auto' | number;
+
+/** A time zone of the IANA database, such as `UTC` or `Europe/Berlin`. */
+export type Zone = string;

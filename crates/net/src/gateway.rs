@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gateway_core::config::{Config, Door, Workers};
-use gateway_core::metrics::{self, ProcessCounters, ShardCounters};
+use gateway_core::metrics::{ProcessCounters, ShardCounters};
 use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 
 use crate::acme::Acme;
@@ -26,11 +26,12 @@ use crate::shard::Shard;
 use crate::tls::Store;
 
 mod error;
+mod told;
 
 /// A running gateway. Dropping it ends it at once; [`Gateway::drain`] ends it in good order.
 pub struct Gateway {
     shards: Vec<Handle>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     process: ProcessCounters,
     /// Shards that other loops turn, and those that were.
     turned: Mutex<Vec<Turned>>,
@@ -85,6 +86,7 @@ impl Gateway {
         let config = Arc::new(config);
         let count = workers(config.workers);
         let shared = Arc::new(Shared::new(poll::random()));
+        crate::usage::keep(&shared.usage, prepared.usage);
         let mut modules = Modules::default();
         let mut resolved = Resolved {
             apps: prepared.apps,
@@ -185,9 +187,9 @@ impl Gateway {
         let revision = state.snapshot.revision + 1;
         let mut resolved = state.resolved.clone();
         let mut folder = state.folder.clone();
-        let mut certificates = Vec::new();
+        let (mut certificates, mut usage) = (Vec::new(), None);
         if let Some(prepared) = prepared {
-            certificates = prepared.certificates;
+            (certificates, usage) = (prepared.certificates, prepared.usage);
             resolved.apps = prepared.apps;
             resolved.plugins = state.modules.hold(prepared.plugins);
             folder = prepared.folder;
@@ -202,6 +204,7 @@ impl Gateway {
         prepare(&files, &snapshot)?;
         let bound = bind(&snapshot.config, &state.addresses, self.shards.len())?;
         self.tls.publish_all(&certificates);
+        crate::usage::keep(&self.shared.usage, usage);
         for (shard, bindings) in self.shards.iter().zip(bound.bindings) {
             shard
                 .mailbox
@@ -363,22 +366,6 @@ impl Gateway {
         {
             one.post(mail());
         }
-    }
-
-    /// All counters, as JSON; see [`metrics::render`].
-    pub fn metrics_json(&self) -> String {
-        let turned = lock(&self.turned);
-        let turned: Vec<_> = turned.iter().map(|t| t.counters.clone()).collect();
-        let counters = self.shards.iter().map(|s| s.counters.clone());
-        let counters: Vec<_> = counters.chain(turned).collect();
-        let meters = self.state().snapshot.meters();
-        let core = metrics::render(&counters, &self.process, &meters);
-        self.with_certificates(core)
-    }
-
-    /// The upstreams and what is known of their endpoints, as JSON.
-    pub fn upstreams_json(&self) -> String {
-        self.state().snapshot.upstreams_json(poll::monotonic())
     }
 
     /// The revision in force.

@@ -40,6 +40,7 @@ mod reactor;
 mod shard;
 mod timers;
 mod tls;
+mod usage;
 mod wakes;
 
 pub use gateway::{workers, Gateway, StartError};

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
+use gateway_core::quota;
+
 /// The Unix sockets of each app's workers, by the app's name.
 pub type Sockets = HashMap<String, Vec<PathBuf>>;
 
@@ -18,6 +20,8 @@ pub struct Prepared {
     pub folder: PathBuf,
     /// Certificates that were published before this start or reload: they are at hand when the first client comes.
     pub certificates: Vec<Kept>,
+    /// What consumers had used before this process, as the ledger has it; some only if the ledger is kept.
+    pub usage: Option<Vec<quota::Kept>>,
 }
 
 /// A certificate for [`crate::Gateway::publish_certificate`].

@@ -22,6 +22,7 @@ mod door;
 mod filters;
 mod http2;
 mod proxy_protocol;
+mod quota;
 mod tls;
 mod websocket;
 
@@ -109,6 +110,7 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
         .map(regexes)
         .sum();
     most("routes", count, MAX_REGEXES, faults);
+    quota::check(&read.routes, faults);
     twins(&read.routes, &listeners, faults);
 }
 

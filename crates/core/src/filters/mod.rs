@@ -51,6 +51,8 @@ mod grpc_web;
 mod headers;
 mod plugin;
 mod priority;
+mod quota;
+mod quota_unit;
 mod rate_field;
 mod rate_key;
 mod rate_limit;
@@ -73,6 +75,7 @@ filters! {
     grpc_web => GrpcWeb,
     headers => Headers,
     plugin => Plugin,
+    quota => QuotaFilter,
     rate_limit => RateLimit,
     request_id => RequestId,
     respond => Respond,

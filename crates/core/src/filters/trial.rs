@@ -120,9 +120,14 @@ impl Trial {
             took: 0,
             complete: true,
         };
+        self.end_with(&outcome);
+    }
+
+    /// Ends the request in this way.
+    pub(crate) fn end_with(&mut self, outcome: &Outcome) {
         let mut cx = cx!(self);
         assert!(self.filter.needs().done);
-        self.filter.on_done(&mut cx, &outcome);
+        self.filter.on_done(&mut cx, outcome);
     }
 
     /// Brings the filter an answer.

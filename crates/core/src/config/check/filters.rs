@@ -71,10 +71,18 @@ pub(super) fn route(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Faul
 /// whose proof counts.
 fn consumer(at: &str, name: &str, needs: Needs, prover: Option<usize>, faults: &mut Vec<Fault>) {
     if needs.reads_consumer && prover.is_none() {
+        // A quota is always of a consumer.
+        let (place, fix) = match name {
+            "quota" => (format!("{at}.use"), format!("put {PROVER} before it")),
+            _ => (
+                format!("{at}.key"),
+                format!("put {PROVER} before it, or use another key"),
+            ),
+        };
         faults.push(Fault::new(
-            format!("{at}.key"),
+            place,
             "no filter before it in the route proves a consumer",
-            format!("put {PROVER} before it, or use another key"),
+            fix,
         ));
     }
     if let (true, Some(first)) = (needs.proves_consumer, prover) {
