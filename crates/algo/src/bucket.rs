@@ -65,7 +65,8 @@ impl Algorithm for Bucket {
     }
 
     fn look(&self, state: &[u64], _: u64, cost: u64) -> Answer {
-        let owed = state.get(1).copied().unwrap_or_default().min(self.full());
+        let owed = state.get(1).copied().unwrap_or_default();
+        let owed = owed.min(MOST_OWED as u64);
         // Both are at most 2^62.
         let next = owed + cost * self.token;
         let said = if next <= self.full() {
@@ -75,7 +76,7 @@ impl Algorithm for Bucket {
             Said::Refuse { retry_after }
         };
         let owed = if said == Said::Admit { next } else { owed };
-        let remaining = (self.full() - owed) / self.token;
+        let remaining = self.full().saturating_sub(owed) / self.token;
         let short = |owed: u64| owed.div_ceil(self.refill);
         Answer {
             said,
@@ -91,6 +92,12 @@ impl Algorithm for Bucket {
     fn charge(&self, state: &mut [u64], _: u64, cost: u64) {
         let [_, owed] = state else { return };
         *owed = (*owed).min(self.full()) + cost.min(self.burst) * self.token;
+    }
+
+    fn owe(&self, state: &mut [u64], _: u64, cost: u64) {
+        let [_, owed] = state else { return };
+        let all = u128::from(*owed) + u128::from(cost) * u128::from(self.token);
+        *owed = all.min(MOST_OWED) as u64;
     }
 
     fn join(&self, floor: &mut [u64], other: &[u64]) {

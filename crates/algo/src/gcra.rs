@@ -110,6 +110,48 @@ impl Gcra {
         })
     }
 
+    /// A queue that lets requests go on at the rate, one by one: of those that come at one instant `burst` find a place, and
+    /// none waits longer than `max_wait_ns`. What [`check`](Self::check) admits goes on after [`wait`](Self::wait).
+    pub const fn queue(
+        count: u64,
+        period_ns: u64,
+        burst: u64,
+        max_wait_ns: u64,
+    ) -> Result<Self, BadRate> {
+        let one = match Self::new(count, period_ns, 1) {
+            Ok(one) => one,
+            Err(fault) => return Err(fault),
+        };
+        if burst == 0 {
+            return Err(BadRate::ZeroBurst);
+        }
+        let longest = max_wait_ns as u128 * TICKS_PER_NS as u128 + one.interval as u128;
+        let all = burst as u128 * one.interval as u128;
+        let span = if all < longest { all } else { longest };
+        if span > MAX_SPAN {
+            return Err(BadRate::TooLong);
+        }
+        let span = span as u64;
+        Ok(Self {
+            span,
+            burst: span / one.interval,
+            salt: crate::hash::mix64(one.salt ^ span),
+            ..one
+        })
+    }
+
+    /// Of a [`queue`](Self::queue): how long who was admitted at `now` with this TAT and a cost of 1 waits for its turn,
+    /// nanoseconds, rounded up.
+    pub const fn wait(&self, tat: u64, now: u64) -> u64 {
+        let turn = tat.wrapping_sub(self.interval);
+        let now = ticks(now);
+        if is_ahead(turn, now) {
+            turn.wrapping_sub(now).div_ceil(TICKS_PER_NS)
+        } else {
+            0
+        }
+    }
+
     /// The number admitted at one instant from idle: what `CL.THROTTLE` calls the limit.
     pub const fn burst(&self) -> u64 {
         self.burst

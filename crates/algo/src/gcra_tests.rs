@@ -233,3 +233,43 @@ proptest! {
         prop_assert!(got == want || !exact && got + 1 == want, "{} != {}", got, want);
     }
 }
+
+/// A queue of 10/s: (burst, longest wait in ms, how long each of those that come at one instant waits, until a place is free).
+#[test]
+fn a_queue_lets_go_at_the_rate_and_no_wait_is_longer_than_said() {
+    const MS: u64 = 1_000_000;
+    let cases: [(u64, u64, &[u64], u64); 5] = [
+        (100, 350, &[0, 100, 200, 300], 50),
+        (100, 300, &[0, 100, 200, 300], 100),
+        (2, 1_000, &[0, 100], 100),
+        (1, 1_000, &[0], 100),
+        // Nobody waits for a whole interval, but who comes late in it does for the rest.
+        (100, 40, &[0], 60),
+    ];
+    for (burst, longest, waits, free) in cases {
+        let queue = Gcra::queue(10, SEC, burst, longest * MS).expect("a queue");
+        let (mut tat, mut got, now) = (0, Vec::new(), 7 * SEC);
+        let retry = loop {
+            match queue.check(tat, now, 1) {
+                Decision::Admit { tat: next, .. } => {
+                    tat = next;
+                    got.push(queue.wait(tat, now) / MS);
+                }
+                Decision::Refuse { retry_after, .. } => break retry_after,
+                Decision::Never => panic!("never"),
+            }
+        };
+        assert_eq!((&*got, retry / MS), (waits, free), "{burst} {longest}");
+        let later = now + retry;
+        let Decision::Admit { tat: next, .. } = queue.check(tat, later, 1) else {
+            panic!("{burst} {longest}: a place was promised");
+        };
+        assert!(queue.wait(next, later) <= longest * MS);
+    }
+    assert_eq!(Gcra::queue(1, SEC, 0, 1), Err(BadRate::ZeroBurst));
+    assert_eq!(Gcra::queue(0, SEC, 1, 1), Err(BadRate::ZeroCount));
+    assert_eq!(
+        Gcra::queue(1, SEC, u64::MAX, u64::MAX),
+        Err(BadRate::TooLong)
+    );
+}

@@ -88,6 +88,10 @@ pub(crate) trait Algorithm {
     fn look(&self, state: &[u64], now: u64, cost: u64) -> Answer;
     /// Counts a cost that `look` admitted.
     fn charge(&self, state: &mut [u64], now: u64, cost: u64);
+    /// Counts a cost that has already been spent, whether or not it is within the limit.
+    fn owe(&self, state: &mut [u64], now: u64, cost: u64) {
+        self.charge(state, now, cost);
+    }
     /// Makes `floor` a state under which no more is admitted than under either.
     fn join(&self, floor: &mut [u64], other: &[u64]);
 }
@@ -125,6 +129,14 @@ impl Limit {
     pub(crate) fn charge(&self, state: &mut [u64], now: u64, cost: u64) {
         if cost > 0 {
             self.algorithm().charge(state, now, cost);
+        }
+    }
+
+    /// Counts a cost that has already been spent. What is beyond the limit is a debt of a bucket, and later requests wait
+    /// until it is paid; a window or a log is then full, and no more than that.
+    pub(crate) fn owe(&self, state: &mut [u64], now: u64, cost: u64) {
+        if cost > 0 {
+            self.algorithm().owe(state, now, cost);
         }
     }
 

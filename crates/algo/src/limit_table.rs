@@ -152,18 +152,34 @@ impl Held<'_> {
         if !self.admits || cost == 0 {
             return;
         }
+        let (limit, now) = (self.limit, self.now);
+        limit.charge(self.enter(), now, cost);
+    }
+
+    /// Counts a cost that has been spent already, whether or not it is within the limit: what a bucket lacks is a debt.
+    pub fn owe(&mut self, cost: u64) {
+        if cost > 0 {
+            let (limit, now) = (self.limit, self.now);
+            limit.owe(self.enter(), now, cost);
+        }
+    }
+
+    /// The key's state in its place, which it takes if it has none.
+    fn enter(&mut self) -> &mut [u64] {
         let mut set = Set::new(&mut self.words, self.limit.words());
-        match self.place {
-            Place::Known(way) => self.limit.charge(set.cell(way), self.now, cost),
+        let way = match self.place {
+            Place::Known(way) => way,
             Place::New(way) => {
                 if set.tags[way] != EMPTY {
                     set.copy(SCRATCH, FLOOR);
                 }
                 set.tags[way] = self.tag;
                 set.copy(SCRATCH, way);
-                self.limit.charge(set.cell(way), self.now, cost);
+                self.place = Place::Known(way);
+                way
             }
-        }
+        };
+        set.into_cell(way)
     }
 }
 
@@ -206,6 +222,10 @@ impl<'a> Set<'a> {
     }
 
     fn cell(&mut self, which: usize) -> &mut [u64] {
+        &mut self.cells[which * self.each..][..self.each]
+    }
+
+    fn into_cell(self, which: usize) -> &'a mut [u64] {
         &mut self.cells[which * self.each..][..self.each]
     }
 

@@ -164,3 +164,81 @@ proptest! {
         }
     }
 }
+
+/// What has been spent counts whether or not it is within the limit: (how much beyond, when one more is admitted, of each limit).
+#[test]
+fn what_is_owed_is_waited_for_and_never_negative() {
+    const MS: u64 = 1_000_000;
+    // A quota of 10 a second. A bucket pays its debt at that rate, a window is full and no more.
+    for (spent, free) in [
+        (5, [0, 0, 0, 0]),
+        (10, [100, 1_000, 1_100, 1_000]),
+        (35, [2_600, 1_000, 1_100, 1_000]),
+    ] {
+        for (limit, free) in limits(10).into_iter().zip(free) {
+            let table = LimitTable::new(limit, 8, 1).expect("a table");
+            let now = 5 * SEC;
+            table.hold(1, now).owe(spent);
+            let mut held = table.hold(1, now);
+            let asked = held.look(1);
+            let wait = match asked.said {
+                Said::Admit => 0,
+                Said::Refuse { retry_after } => retry_after,
+                Said::Never => panic!("never"),
+            };
+            assert_eq!(wait / MS, free, "{limit:?} {spent}");
+            assert!(held.look(0).remaining <= 10_u64.saturating_sub(spent));
+            drop(held);
+            if wait > 0 {
+                assert!(!admits(&table, 1, now + wait - 1), "{limit:?} {spent}");
+            }
+            assert!(admits(&table, 1, now + wait), "{limit:?} {spent}");
+        }
+    }
+    // No number of debts wraps round.
+    for limit in limits(10) {
+        let table = LimitTable::new(limit, 8, 1).expect("a table");
+        for _ in 0..5 {
+            table.hold(1, SEC).owe(u64::MAX);
+        }
+        assert!(!admits(&table, 1, SEC), "{limit:?}");
+        assert!(
+            admits(&table, 2, SEC),
+            "{limit:?}: another key owes nothing"
+        );
+    }
+}
+
+/// So many keys that all places are taken many times over.
+#[test]
+fn ten_million_keys_stay_within_the_bound_and_reset_nobody() {
+    let keys = 10_000_000u64;
+    let capacity = 1 << 12;
+    let [bucket, ..] = limits(10);
+    let table = LimitTable::new(bucket, capacity, 0x5eed).expect("a table");
+    let victim = table.hash(b"victim");
+    assert_eq!((0..20).filter(|_| admits(&table, victim, SEC)).count(), 10);
+    for i in 0..keys {
+        table.decide(table.hash(&i.to_le_bytes()), SEC, 1);
+        if i % 64 == 0 {
+            assert!(!admits(&table, victim, SEC), "after {i} keys");
+        }
+    }
+    let words = |set: &Words| size_of::<Words>() + WORD * set.lock().expect("no panic").len();
+    let used: usize = table
+        .pieces
+        .iter()
+        .filter_map(OnceLock::get)
+        .flatten()
+        .map(words)
+        .sum();
+    assert_eq!(
+        used,
+        LimitTable::bytes(&bucket, capacity),
+        "full, and no more than said"
+    );
+    assert!(
+        admits(&table, victim, 3 * SEC),
+        "and it is served again in its time"
+    );
+}

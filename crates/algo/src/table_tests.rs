@@ -320,3 +320,35 @@ proptest! {
         }
     }
 }
+
+/// So many keys that all cells are taken many times over. The victim keeps asking from
+/// another thread.
+#[test]
+fn ten_million_keys_stay_within_the_bound_and_reset_nobody() {
+    let keys = 10_000_000u64;
+    let t = table(1 << 16);
+    let g = gcra(1, 10);
+    let victim = t.hash(b"victim");
+    let tried = (0..20).filter(|_| admits(t.decide(victim, &g, SEC, 1)));
+    assert_eq!(tried.count(), 10);
+    let flooded = on_threads(3, |thread| {
+        if thread == 2 {
+            let again = (0..keys / 8).filter(|_| admits(t.decide(victim, &g, SEC, 1)));
+            return again.count() as u64;
+        }
+        for i in (0..keys).filter(|i| i % 2 == thread) {
+            t.decide(t.hash(&i.to_le_bytes()), &g, SEC, 1);
+        }
+        0
+    });
+    assert_eq!(flooded, 0, "a used-up key was admitted");
+    assert!(!admits(t.decide(victim, &g, SEC, 1)));
+    let made = t.pieces.iter().filter_map(OnceLock::get);
+    let bytes: usize = made.map(|piece| size_of_val(&**piece)).sum();
+    assert_eq!(bytes, 16 * t.capacity(), "full, and 16 bytes a key");
+    assert_eq!(t.live(SEC), t.capacity());
+    assert!(
+        admits(t.decide(victim, &g, 2 * SEC, 1)),
+        "and it is served again in its time"
+    );
+}

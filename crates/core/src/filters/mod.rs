@@ -57,6 +57,7 @@ mod rate_field;
 mod rate_key;
 mod rate_limit;
 mod rate_limits;
+mod rate_queue;
 mod request_id;
 mod respond;
 mod rewrite;

@@ -31,6 +31,8 @@ pub enum LimitKey {
     San(San),
     /// A value of the connection's PROXY header.
     Proxy(ProxyValue),
+    /// The host that the client's TLS handshake asked for.
+    Sni,
     /// Nothing: all requests of the route count together.
     Route,
 }
@@ -51,8 +53,8 @@ pub enum San {
 text!(
     LimitKey,
     "a key such as client_ip",
-    r"^(client_ip|consumer|route|proxy:[a-z0-9_]+|san:(dns|uri|email|ip)|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
-    "`client_ip`, `consumer` (behind a filter that proves it), `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`."
+    r"^(client_ip|consumer|route|sni|proxy:[a-z0-9_]+|san:(dns|uri|email|ip)|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+)$",
+    "`client_ip`, `consumer` (behind a filter that proves it), `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header), `sni` (the host that the TLS handshake asked for) or `route`."
 );
 
 impl LimitKey {
@@ -62,6 +64,7 @@ impl LimitKey {
             "client_ip" => return Ok(Self::ClientIp),
             "consumer" => return Ok(Self::Consumer),
             "route" => return Ok(Self::Route),
+            "sni" => return Ok(Self::Sni),
             _ => {}
         }
         if let Some(value) = text.strip_prefix("proxy:") {
@@ -87,7 +90,7 @@ impl LimitKey {
             .ok_or_else(|| {
                 Why::new(
                     format!("{} is not a key", quote(text)),
-                    "write client_ip, consumer, route, header:NAME, cookie:NAME, san:KIND or proxy:VALUE",
+                    "write client_ip, consumer, route, sni, header:NAME, cookie:NAME, san:KIND or proxy:VALUE",
                 )
             })
     }
@@ -102,6 +105,7 @@ impl fmt::Display for LimitKey {
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::San(kind) => write!(f, "san:{}", kind.name()),
             Self::Proxy(value) => write!(f, "proxy:{value}"),
+            Self::Sni => f.write_str("sni"),
             Self::Route => f.write_str("route"),
         }
     }
@@ -119,6 +123,10 @@ impl LimitKey {
                 hash(wire::cookie::cookie(req, name.as_bytes()).unwrap_or_default())
             }
             Self::San(kind) => kind.hash(client, hash),
+            Self::Sni => {
+                let sni = client.tls.as_deref().and_then(|tls| tls.sni.as_deref());
+                hash(sni.unwrap_or_default().as_bytes())
+            }
             Self::Proxy(value) => {
                 let told = client.proxied.as_deref().and_then(|p| p.get(*value));
                 hash(&value.canonical(told.as_deref().unwrap_or_default()))

@@ -3,7 +3,8 @@
 //! Config:  `{ use: rate_limit, rate: 100/s, burst: 20, key: client_ip }`; or `limits`, a list of up to 8 such
 //!          limits, each with its own `algorithm` and `key`: a request must be within all of them
 //! Reads:   what `key` names, and the field `cost_header`; for `client_ip` behind proxies, put the filter client_ip first.
-//! Asks:    nothing: the count is this process's own, exact over all its threads.
+//! Asks:    nothing: the count is this process's own, exact over all its threads. With `leaky_bucket` a sleep, until it is the
+//!          request's turn; it ends with the request.
 //! Replies: 429 `rate_limited` with Retry-After (whole seconds, rounded up; the longest of all limits that refuse).
 //!          RateLimit and RateLimit-Policy are on this and on every other response, unless `headers: false`.
 //! Fails:   never. A refused request uses nothing up, of no limit. When the table is full, the idlest key leaves
@@ -22,9 +23,10 @@ use wire::Head;
 use super::rate_field::{is_name_byte, policy, Field, MAX_NAME, SECOND};
 use super::rate_key::LimitKeys;
 use super::rate_limits::Limits;
+use super::rate_queue;
 use super::Build;
-use crate::config::units::Rate;
-use crate::filter::{Cx, Filter, Needs, Verdict};
+use crate::config::units::{Duration, Rate};
+use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, Verdict};
 use crate::reply::{Body, Reply};
 
 /// Refuses what comes faster than a rate, counted for each key.
@@ -33,15 +35,18 @@ use crate::reply::{Body, Reply};
 pub struct Config {
     /// So many requests in such a time: `100/s`, `5/m`. Default: required, unless there are `limits`.
     pub rate: Option<Rate>,
-    /// How many requests are admitted at one instant from idle, at least 1; of `gcra` and `token_bucket`. Default:
-    /// of `gcra` as many as `rate` allows in one second, at least 1; of `token_bucket` as many as in its whole time.
+    /// How many requests are admitted at one instant from idle, at least 1; of `gcra`, `token_bucket` and `leaky_bucket`. Default:
+    /// of `gcra` as many as `rate` allows in one second, at least 1; of `token_bucket` as many as in its whole time; of
+    /// `leaky_bucket` as many as `max_wait` lets wait.
     pub burst: Option<u32>,
+    /// How long `leaky_bucket` lets a request wait at most, up to 1m. Default: with a `burst` as long as its last one waits; else 1s.
+    pub max_wait: Option<Duration>,
     /// How requests are counted. Default: `gcra`.
     #[serde(default)]
     pub algorithm: Algorithm,
     /// What is counted apart: `client_ip` (IPv6 by its /64), `consumer` (whose a request is; a filter before
     /// must prove it, as `api_key` does), `header:NAME` (requests without it count together), `cookie:NAME`, `san:KIND`,
-    /// `route`, or a list of these. Default: `client_ip`.
+    /// `proxy:VALUE`, `sni`, `route`, or a list of these. Default: `client_ip`.
     #[serde(default)]
     pub key: LimitKeys,
     /// Several limits in place of one, 1 to 8: a request that is not within all of them is refused, and then uses nothing up
@@ -106,12 +111,21 @@ pub enum Algorithm {
     Gcra,
     /// The same, but for the default of `burst`: a bucket begins with a whole time's tokens.
     TokenBucket,
+    /// Requests go on one by one, at the rate: those that come faster wait, for `max_wait` at most, and more are refused.
+    LeakyBucket,
     /// A window opens with a key's first request: the rate's count in each, at most twice that in any such time.
     FixedWindow,
     /// Two counters, the older weighted: about the rate's count in any such time, at most twice that.
     SlidingWindow,
     /// The time of each admission is kept: exactly the rate's count, at most 1024, in any such time.
     SlidingWindowLog,
+}
+
+impl Algorithm {
+    /// True if requests come back one by one, and none waits.
+    pub(super) fn is_bucket(self) -> bool {
+        matches!(self, Self::Gcra | Self::TokenBucket)
+    }
 }
 
 /// Who counts together.
@@ -148,6 +162,9 @@ impl RateLimit {
     /// From its config, if its limits can be counted.
     pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
         let Scope::Process = config.scope;
+        if !rate_queue::stands(&config, b) {
+            return None;
+        }
         if config.limits.is_empty() {
             let Some(rate) = config.rate else {
                 b.fault(
@@ -157,10 +174,13 @@ impl RateLimit {
                 );
                 return None;
             };
-            let bucket = matches!(config.algorithm, Algorithm::Gcra | Algorithm::TokenBucket);
+            let bucket = config.algorithm.is_bucket();
             let plain =
                 config.cost == 1 && config.cost_header.is_none() && config.max_cost.is_none();
-            if bucket && plain && !config.legacy_headers {
+            if (bucket || config.algorithm == Algorithm::LeakyBucket)
+                && plain
+                && !config.legacy_headers
+            {
                 return One::build(config, rate, b).map(Self::One);
             }
         }
@@ -180,6 +200,13 @@ impl Filter for RateLimit {
         match self {
             Self::One(filter) => filter.on_request(cx, req),
             Self::Several(filter) => filter.on_request(cx, req),
+        }
+    }
+
+    fn on_answer(&self, cx: &mut Cx<'_>, ex: &mut Exchange, id: AskId, a: Answer<'_>) -> Verdict {
+        match self {
+            Self::One(filter) => filter.on_answer(cx, ex, id, a),
+            Self::Several(_) => Verdict::Next,
         }
     }
 
@@ -226,6 +253,8 @@ pub struct One {
     key: LimitKeys,
     /// Nanoseconds in which one more request is allowed.
     interval: u64,
+    /// Whether who is admitted waits for its turn.
+    queue: bool,
     headers: bool,
     name: Box<str>,
     /// The value of RateLimit-Policy.
@@ -239,7 +268,12 @@ impl One {
         let burst = config
             .burst
             .map_or(default_burst(rate, config.algorithm), u64::from);
-        let gcra = match Gcra::new(count, period_ns, burst) {
+        let queue = config.algorithm == Algorithm::LeakyBucket;
+        let made = match queue {
+            true => rate_queue::gcra(&config, rate, b),
+            false => Gcra::new(count, period_ns, burst),
+        };
+        let gcra = match made {
             Ok(gcra) => Some(gcra),
             Err(why) => {
                 bad_rate(why, "burst", b);
@@ -258,7 +292,11 @@ impl One {
         if b.faults.len() > before {
             return None;
         }
-        let identity = format!("{}:{}:{burst}:{}:{}", b.ordinal, rate, config.key, b.route);
+        let kind = if queue { "queue:" } else { "" };
+        let identity = format!(
+            "{}:{kind}{}:{burst}:{}:{}",
+            b.ordinal, rate, config.key, b.route
+        );
         let table = match b.shared {
             Some(shared) => shared.table(&identity, config.max_keys),
             None => Arc::new(GcraTable::new(1, 0).ok()?),
@@ -270,6 +308,7 @@ impl One {
             table,
             key: config.key,
             interval,
+            queue,
             headers: config.headers,
             name: name.into(),
             policy,
@@ -323,13 +362,20 @@ impl Filter for One {
             .hash(cx.client, req, |bytes| self.table.hash(bytes));
         match self.table.decide(hash, &self.gcra, cx.now, 1) {
             Decision::Admit {
+                tat,
                 remaining,
                 reset_after,
-                ..
             } => {
                 let used = self.gcra.burst() - remaining;
                 let next = reset_after.saturating_sub(used.saturating_sub(1) * self.interval);
                 cx.slot.words = [remaining, next.div_ceil(SECOND)];
+                if self.queue {
+                    let wait = self.gcra.wait(tat, cx.now);
+                    // A client that leaves meanwhile takes the ask with it; its turn passes unused.
+                    if wait > 0 {
+                        return Verdict::Ask(Ask::Sleep(wait));
+                    }
+                }
                 Verdict::Next
             }
             Decision::Refuse {
@@ -339,6 +385,14 @@ impl Filter for One {
             } => self.refuse(retry_after, remaining),
             // Only a cost above the burst is never admitted, and the burst is at least 1.
             Decision::Never => self.refuse(self.gcra.window(), 0),
+        }
+    }
+
+    fn on_answer(&self, _: &mut Cx<'_>, _: &mut Exchange, _: AskId, a: Answer<'_>) -> Verdict {
+        match a {
+            Answer::Slept => Verdict::Next,
+            // It could not wait, and must not go before its turn.
+            _ => self.refuse(self.interval, 0),
         }
     }
 

@@ -11,6 +11,7 @@ use wire::Head;
 use super::rate_field::{policy, Field, SECOND};
 use super::rate_key::LimitKeys;
 use super::rate_limit::{bad_rate, default_burst, named, refusal, Algorithm, Config, LimitConfig};
+use super::rate_queue;
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Verdict};
 
@@ -216,7 +217,11 @@ impl One {
         let before = b.faults.len();
         let (rate, algorithm) = (config.rate, config.algorithm);
         let (count, period) = (rate.count, rate.period_ns);
-        let bucket = matches!(algorithm, Algorithm::Gcra | Algorithm::TokenBucket);
+        let bucket = algorithm.is_bucket();
+        if algorithm == Algorithm::LeakyBucket {
+            rate_queue::refuse(at, b);
+            return None;
+        }
         if config.burst.is_some() && !bucket {
             let why = "a window has no burst: the rate's count may come at once";
             b.fault(&format!("{at}burst"), why, "remove it, or write gcra");
@@ -225,7 +230,7 @@ impl One {
             .burst
             .map_or(default_burst(rate, algorithm), u64::from);
         let made = match algorithm {
-            Algorithm::Gcra | Algorithm::TokenBucket => {
+            Algorithm::Gcra | Algorithm::TokenBucket | Algorithm::LeakyBucket => {
                 Bucket::new(count, period, burst).map(Limit::Bucket)
             }
             Algorithm::FixedWindow => FixedWindow::new(count, period).map(Limit::FixedWindow),

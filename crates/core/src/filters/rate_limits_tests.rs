@@ -254,10 +254,7 @@ fn what_cannot_be_counted_is_a_fault() {
             json!({ "rate": "5/s", "algorithm": "fixed_window", "burst": 2 }),
             "burst",
         ),
-        (
-            json!({ "rate": "5/s", "algorithm": "leaky_bucket" }),
-            "algorithm",
-        ),
+        (json!({ "rate": "5/s", "algorithm": "bucket" }), "algorithm"),
         (json!({ "rate": "5/s", "cost": 0 }), "cost"),
         (json!({ "rate": "5/s", "cost": 6 }), "cost"),
         (
