@@ -6,9 +6,13 @@
  */
 import assert from 'node:assert/strict';
 import { Agent, get as httpGet } from 'node:http';
+import { get as httpsGet } from 'node:https';
+import { connect } from 'node:net';
 import { test } from 'node:test';
 import type { RateLimitFilter } from '../../ts/generated/config.js';
-import { filtered } from '../kit/filtered.js';
+import { folder } from '../kit/binary.js';
+import { type Filtered, filtered } from '../kit/filtered.js';
+import { gateway, portOf } from '../kit/gateway.js';
 import { until } from '../kit/until.js';
 
 const limit = (more: Partial<RateLimitFilter> = {}): RateLimitFilter => ({
@@ -181,4 +185,82 @@ test('a field says the cost, a bad one costs the most, and the older fields are 
   const { status, headers } = await edge.get('/');
   assert.deepEqual([status, headers.get('x-ratelimit-limit')], [429, '20']);
   assert.ok(Number(headers.get('x-ratelimit-reset')) > 3_500);
+});
+
+test('leaky_bucket lets requests go on at the rate, and refuses those for whom there is no place', async (t) => {
+  const edge = await filtered(t, [limit({ rate: '4/s', burst: 3, algorithm: 'leaky_bucket' })]);
+  const began = performance.now();
+  const answers = await Promise.all(Array.from({ length: 5 }, () => edge.get('/')));
+
+  const took = performance.now() - began;
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 200, 200, 429, 429]);
+  assert.ok(took >= 500, `the third of 4/s after ${took} ms`);
+  assert.equal(edge.up.hits, 3);
+});
+
+test('a client that goes away while it waits is let go, and nothing of its request goes on', async (t) => {
+  const queue = limit({ rate: '1/m', burst: 2, algorithm: 'leaky_bucket', max_wait: '1m' });
+  const edge = await filtered(t, [queue]);
+  await edge.get('/');
+  const metrics = (): Promise<string> => edge.gateway.metrics();
+  const open = async (): Promise<number> =>
+    Number(/connections_active\{[^}]*\} (\d+)/.exec(await metrics())?.[1]);
+
+  const waiting = connect(edge.port, '127.0.0.1');
+  waiting.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  const before = await open();
+  // The place is taken once another finds none.
+  await until(async () => (await edge.get('/')).status === 429, 'a queue that is full');
+  waiting.destroy();
+  await until(async () => (await open()) <= before, 'its connection is closed');
+  await until(async () => /requests_total\{[^}]*class="4xx"[^}]*\} [2-9]/.test(await metrics()), 'its end');
+  assert.equal(edge.up.hits, 1);
+});
+
+test('what a response says it cost, and its length, is paid by the next requests', async (t) => {
+  const spent = (answer: string | undefined, more: Partial<RateLimitFilter>): Promise<Filtered> =>
+    filtered(t, [limit({ rate: '10/h', burst: 10, max_cost: 100, ...more })], {
+      handler: (_, response) => {
+        if (answer !== undefined) response.setHeader('X-Cost', answer);
+        response.end('0123456789');
+      },
+    });
+  const said = await spent('30', { cost_response_header: 'x-cost' });
+  const first = await said.get('/');
+  assert.deepEqual([first.status, first.headers.get('ratelimit')?.slice(0, 10)], [200, '"10/h";r=0']);
+  const refused = await said.get('/');
+  assert.equal(refused.status, 429);
+  // 30 are owed and 10 fit: 21 come back at 10 an hour before another is admitted.
+  assert.ok(Number(refused.headers.get('retry-after')) > 7_500);
+
+  const unsaid = await spent(undefined, { cost_response_header: 'x-cost' });
+  assert.match((await unsaid.get('/')).headers.get('ratelimit') ?? '', /r=9;/);
+
+  const bytes = await spent(undefined, { cost_response: 'bytes' });
+  assert.equal(await (await bytes.get('/')).text(), '0123456789');
+  await until(async () => (await bytes.get('/')).status === 429, 'ten bytes of ten are counted');
+});
+
+test('a key by the host of the handshake, which is one for requests without TLS', async (t) => {
+  const config = {
+    state_dir: await folder(t),
+    listeners: [
+      { name: 'tls', bind: '127.0.0.1:0', tls: 'dev' as const },
+      { name: 'web', bind: '127.0.0.1:0' },
+    ],
+    routes: [{ name: 'all', filters: [limit({ key: 'sni' }), { use: 'respond' as const }] }],
+  };
+  const { gateway: running } = await gateway(t, config);
+  const ask = (servername: string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const at = { host: '127.0.0.1', port: portOf(running, 'tls'), rejectUnauthorized: false, agent: false };
+      httpsGet({ ...at, servername }, (answer) => {
+        answer.resume().on('end', () => resolve(answer.statusCode ?? 0));
+      }).on('error', reject);
+    });
+  const statuses: number[] = [];
+  for (const host of ['a.localhost', 'b.localhost', 'a.localhost']) statuses.push(await ask(host));
+  const plain = `http://127.0.0.1:${portOf(running, 'web')}/`;
+  for (const url of [plain, plain]) statuses.push((await fetch(url)).status);
+  assert.deepEqual(statuses, [200, 200, 429, 200, 429]);
 });

@@ -459,7 +459,7 @@ export type KeyHash = string;
 /** What stands before the last `_` of a key: 1 to 64 letters, digits, `_` or `-`. */
 export type KeyPrefix = string;
 
-/** `client_ip`, `consumer` (behind a filter that proves it), `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `route`. */
+/** `client_ip`, `consumer` (behind a filter that proves it), `header:NAME`, `cookie:NAME`, `san:dns`, `san:uri`, `san:email` or `san:ip` (all names of this kind in the client's certificate), `proxy:VALUE` (a value of the PROXY header), `sni` (the host that the TLS handshake asked for) or `route`. */
 export type LimitKey = string;
 
 /** A socket that clients connect to; it speaks HTTP/1.1 and HTTP/2, with or without TLS. */
@@ -723,11 +723,18 @@ export type Rate = string;
  * How requests are counted.
  * - `gcra`: Requests come back one by one, evenly: in any time T at most `burst` and what T brings.
  * - `token_bucket`: The same, but for the default of `burst`: a bucket begins with a whole time's tokens.
+ * - `leaky_bucket`: Requests go on one by one, at the rate: those that come faster wait, for `max_wait` at most, and more are refused.
  * - `fixed_window`: A window opens with a key's first request: the rate's count in each, at most twice that in any such time.
  * - `sliding_window`: Two counters, the older weighted: about the rate's count in any such time, at most twice that.
  * - `sliding_window_log`: The time of each admission is kept: exactly the rate's count, at most 1024, in any such time.
  */
-export type RateLimitAlgorithm = 'gcra' | 'token_bucket' | 'fixed_window' | 'sliding_window' | 'sliding_window_log';
+export type RateLimitAlgorithm = 'gcra' | 'token_bucket' | 'leaky_bucket' | 'fixed_window' | 'sliding_window' | 'sliding_window_log';
+
+/**
+ * What of a response is a cost.
+ * - `bytes`: The bytes of its body that were sent to the client: a rate of 1000000/s is then one of bytes.
+ */
+export type RateLimitCostResponse = 'bytes';
 
 /** Refuses what comes faster than a rate, counted for each key. */
 export interface RateLimitFilter {
@@ -737,8 +744,9 @@ export interface RateLimitFilter {
   /** How requests are counted. Default: `gcra`. */
   algorithm?: RateLimitAlgorithm;
   /**
-   * How many requests are admitted at one instant from idle, at least 1; of `gcra` and `token_bucket`. Default:
-   * of `gcra` as many as `rate` allows in one second, at least 1; of `token_bucket` as many as in its whole time.
+   * How many requests are admitted at one instant from idle, at least 1; of `gcra`, `token_bucket` and `leaky_bucket`. Default:
+   * of `gcra` as many as `rate` allows in one second, at least 1; of `token_bucket` as many as in its whole time; of
+   * `leaky_bucket` as many as `max_wait` lets wait.
    */
   burst?: number;
   /** How much a request uses up, at least 1. Default: 1. */
@@ -748,12 +756,22 @@ export interface RateLimitFilter {
    * request without the field `cost`. Default: none.
    */
   cost_header?: string;
+  /**
+   * What of the response is its request's cost in all, up to `max_cost`, counted when it has ended, also beyond the limit.
+   * Default: nothing.
+   */
+  cost_response?: RateLimitCostResponse;
+  /**
+   * A field of the response that says what its request cost in all, as `cost_header` does; a response without it costs nothing
+   * more. What is above the cost so far is counted when the response comes, also beyond the limit. Default: none.
+   */
+  cost_response_header?: string;
   /** Whether responses say what is left. Default: true. */
   headers?: boolean;
   /**
    * What is counted apart: `client_ip` (IPv6 by its /64), `consumer` (whose a request is; a filter before
    * must prove it, as `api_key` does), `header:NAME` (requests without it count together), `cookie:NAME`, `san:KIND`,
-   * `route`, or a list of these. Default: `client_ip`.
+   * `proxy:VALUE`, `sni`, `route`, or a list of these. Default: `client_ip`.
    */
   key?: LimitKey | LimitKey[];
   /**
@@ -766,13 +784,18 @@ export interface RateLimitFilter {
    * of any. In place of `rate`, `burst`, `algorithm`, `key`, `max_keys` and `name`. Default: none.
    */
   limits?: RateLimitLimit[];
-  /** The most that `cost_header` can say, at least `cost`. Default: required with `cost_header`. */
+  /**
+   * The most that a field or a response can cost, at least `cost`. Default: required with `cost_header`,
+   * `cost_response_header` and `cost_response`.
+   */
   max_cost?: number;
   /**
    * The most keys that are remembered, 16 bytes each, of other algorithms and of several limits 28 to 38 and of
    * `sliding_window_log` 10 for each of the rate's count too; rounded up to a multiple of 8. Default: 65536.
    */
   max_keys?: number;
+  /** How long `leaky_bucket` lets a request wait at most, up to 1m. Default: with a `burst` as long as its last one waits; else 1s. */
+  max_wait?: Duration;
   /** So many requests in such a time: `100/s`, `5/m`. Default: required, unless there are `limits`. */
   rate?: Rate;
   /** Who counts together. Default: `process`. */

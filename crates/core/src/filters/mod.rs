@@ -58,6 +58,7 @@ mod rate_key;
 mod rate_limit;
 mod rate_limits;
 mod rate_queue;
+mod rate_spent;
 mod request_id;
 mod respond;
 mod rewrite;

@@ -2,7 +2,7 @@
 //!
 //! Config:  `{ use: rate_limit, rate: 100/s, burst: 20, key: client_ip }`; or `limits`, a list of up to 8 such
 //!          limits, each with its own `algorithm` and `key`: a request must be within all of them
-//! Reads:   what `key` names, and the field `cost_header`; for `client_ip` behind proxies, put the filter client_ip first.
+//! Reads:   what `key` names, the field `cost_header`, of responses `cost_response_header` or the length; for `client_ip` behind proxies, put the filter client_ip first.
 //! Asks:    nothing: the count is this process's own, exact over all its threads. With `leaky_bucket` a sleep, until it is the
 //!          request's turn; it ends with the request.
 //! Replies: 429 `rate_limited` with Retry-After (whole seconds, rounded up; the longest of all limits that refuse).
@@ -26,7 +26,7 @@ use super::rate_limits::Limits;
 use super::rate_queue;
 use super::Build;
 use crate::config::units::{Duration, Rate};
-use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, Verdict};
+use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, Outcome, Verdict};
 use crate::reply::{Body, Reply};
 
 /// Refuses what comes faster than a rate, counted for each key.
@@ -62,7 +62,14 @@ pub struct Config {
     /// A field of the request that says its cost: a whole number from 1 to `max_cost`. Anything else costs `max_cost`, a
     /// request without the field `cost`. Default: none.
     pub cost_header: Option<String>,
-    /// The most that `cost_header` can say, at least `cost`. Default: required with `cost_header`.
+    /// A field of the response that says what its request cost in all, as `cost_header` does; a response without it costs nothing
+    /// more. What is above the cost so far is counted when the response comes, also beyond the limit. Default: none.
+    pub cost_response_header: Option<String>,
+    /// What of the response is its request's cost in all, up to `max_cost`, counted when it has ended, also beyond the limit.
+    /// Default: nothing.
+    pub cost_response: Option<CostResponse>,
+    /// The most that a field or a response can cost, at least `cost`. Default: required with `cost_header`,
+    /// `cost_response_header` and `cost_response`.
     pub max_cost: Option<u32>,
     /// The most keys that are remembered, 16 bytes each, of other algorithms and of several limits 28 to 38 and of
     /// `sliding_window_log` 10 for each of the rate's count too; rounded up to a multiple of 8. Default: 65536.
@@ -77,6 +84,15 @@ pub struct Config {
     /// used any more) of the limit that has the least left. Default: false.
     #[serde(default)]
     pub legacy_headers: bool,
+}
+
+/// What of a response is a cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "RateLimitCostResponse")]
+pub enum CostResponse {
+    /// The bytes of its body that were sent to the client: a rate of 1000000/s is then one of bytes.
+    Bytes,
 }
 
 /// One limit of several.
@@ -175,8 +191,11 @@ impl RateLimit {
                 return None;
             };
             let bucket = config.algorithm.is_bucket();
-            let plain =
-                config.cost == 1 && config.cost_header.is_none() && config.max_cost.is_none();
+            let plain = config.cost == 1
+                && config.cost_header.is_none()
+                && config.max_cost.is_none()
+                && config.cost_response_header.is_none()
+                && config.cost_response.is_none();
             if (bucket || config.algorithm == Algorithm::LeakyBucket)
                 && plain
                 && !config.legacy_headers
@@ -214,6 +233,12 @@ impl Filter for RateLimit {
         match self {
             Self::One(filter) => filter.on_response(cx, req, rsp),
             Self::Several(filter) => filter.on_response(cx, req, rsp),
+        }
+    }
+
+    fn on_done(&self, cx: &mut Cx<'_>, outcome: &Outcome) {
+        if let Self::Several(filter) = self {
+            filter.on_done(cx, outcome);
         }
     }
 }

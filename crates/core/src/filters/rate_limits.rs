@@ -12,13 +12,16 @@ use super::rate_field::{policy, Field, SECOND};
 use super::rate_key::LimitKeys;
 use super::rate_limit::{bad_rate, default_burst, named, refusal, Algorithm, Config, LimitConfig};
 use super::rate_queue;
+use super::rate_spent::{said, Spent};
 use super::Build;
-use crate::filter::{Cx, Filter, Needs, Verdict};
+use crate::filter::{Cx, Filter, Needs, Outcome, Verdict};
+use crate::Nanos;
 
 /// The filter with several limits, another algorithm, or a cost.
 pub struct Limits {
     limits: Vec<One>,
     cost: Cost,
+    spent: Option<Spent>,
     headers: bool,
     legacy: bool,
     /// The value of RateLimit-Policy: all of them.
@@ -35,6 +38,15 @@ struct Cost {
     fixed: u64,
     /// The field that says it, and the most that it can say.
     header: Option<(Box<str>, u64)>,
+}
+
+/// What an admitted request keeps for its response.
+struct Kept {
+    told: [Told; MAX_LIMITS],
+    /// The hash of its key in each table.
+    keys: [u64; MAX_LIMITS],
+    /// What it was charged so far.
+    cost: u64,
 }
 
 /// What a response tells of one limit. Seconds.
@@ -60,6 +72,7 @@ impl Limits {
         }
         let (headers, legacy) = (config.headers, config.legacy_headers);
         let cost = Cost::build(&config, b);
+        let spent = Spent::build(&config, b);
         let configs = match (several, config.rate) {
             (true, _) => config.limits,
             (false, rate) => vec![LimitConfig {
@@ -91,6 +104,7 @@ impl Limits {
         (b.faults.len() == before).then(|| Self {
             limits,
             cost,
+            spent,
             headers,
             legacy,
             policies: policies.join(", ").into_bytes().into(),
@@ -119,6 +133,20 @@ impl Limits {
         Verdict::Reply(Box::new(reply))
     }
 
+    /// Counts what a request turned out to cost above what it was charged. No less than that: nothing is given back.
+    fn owe(&self, kept: &mut Kept, cost: u64, now: Nanos) {
+        let more = cost.saturating_sub(kept.cost);
+        if more == 0 {
+            return;
+        }
+        kept.cost = cost;
+        for (i, limit) in self.limits.iter().enumerate() {
+            let mut held = limit.table.hold(kept.keys[i], now);
+            held.owe(more);
+            kept.told[i] = Told::of(&held.look(0));
+        }
+    }
+
     /// The older trio, of the limit that has the least left.
     fn legacy(&self, told: &[Told]) -> [(&'static str, u64); 3] {
         let all = self.limits.iter().zip(told);
@@ -138,7 +166,8 @@ impl Filter for Limits {
     fn needs(&self) -> Needs {
         Needs {
             request: true,
-            response: self.headers || self.legacy,
+            response: self.headers || self.legacy || matches!(self.spent, Some(Spent::Header(..))),
+            done: matches!(self.spent, Some(Spent::Bytes(_))),
             reads_consumer: self.limits.iter().any(|l| l.key.reads_consumer()),
             ..Needs::default()
         }
@@ -148,10 +177,12 @@ impl Filter for Limits {
         let cost = self.cost.of(req);
         let mut all: [Option<Held<'_>>; MAX_LIMITS] = [const { None }; MAX_LIMITS];
         let mut told = [Told::default(); MAX_LIMITS];
+        let mut keys = [0; MAX_LIMITS];
         let (mut wait, mut violated) = (0, Vec::new());
         for (i, limit) in self.limits.iter().enumerate() {
             let hash = |bytes: &[u8]| limit.table.hash(bytes);
             let key = limit.key.hash(cx.client, req, hash);
+            keys[i] = key;
             let mut held = limit.table.hold(key, cx.now);
             let answer = held.look(cost);
             told[i] = Told::of(&answer);
@@ -167,14 +198,15 @@ impl Filter for Limits {
             }
             all[i] = Some(held);
         }
-        let told = &mut told[..self.limits.len()];
         if violated.is_empty() {
             all.into_iter().flatten().for_each(|held| held.charge(cost));
-            if self.needs().response {
-                cx.slot.any = Some(Box::new(Vec::from(told)));
+            let needs = self.needs();
+            if needs.response || needs.done {
+                cx.slot.any = Some(Box::new(Kept { told, keys, cost }));
             }
             return Verdict::Next;
         }
+        let told = &mut told[..self.limits.len()];
         // Those that would have admitted it say what is left without it.
         for (told, held) in told.iter_mut().zip(all.iter_mut().flatten()) {
             *told = Told::of(&held.look(0));
@@ -184,10 +216,14 @@ impl Filter for Limits {
     }
 
     fn on_response(&self, cx: &mut Cx<'_>, _: &Head, rsp: &mut Head) -> Verdict {
-        let any = cx.slot.any.as_ref();
-        let Some(told) = any.and_then(|any| any.downcast_ref::<Vec<Told>>()) else {
+        let any = cx.slot.any.as_mut();
+        let Some(kept) = any.and_then(|any| any.downcast_mut::<Kept>()) else {
             return Verdict::Next;
         };
+        if let Some(cost) = self.spent.as_ref().and_then(|spent| spent.said(rsp)) {
+            self.owe(kept, cost, cx.now);
+        }
+        let told = &kept.told[..self.limits.len()];
         // Beside those of other policies. A head that is full goes without.
         if self.headers {
             let _full = rsp.add(b"ratelimit-policy", &self.policies);
@@ -203,6 +239,14 @@ impl Filter for Limits {
             }
         }
         Verdict::Next
+    }
+
+    fn on_done(&self, cx: &mut Cx<'_>, outcome: &Outcome) {
+        let any = cx.slot.any.as_mut();
+        let kept = any.and_then(|any| any.downcast_mut::<Kept>());
+        if let (Some(kept), Some(Spent::Bytes(most))) = (kept, &self.spent) {
+            self.owe(kept, outcome.sent.min(*most), cx.now);
+        }
     }
 }
 
@@ -319,6 +363,7 @@ impl Cost {
                 b.fault("max_cost", why, "write the most that one request may cost");
                 None
             }
+            (None, Some(_)) if Spent::is_named(config) => None,
             (None, Some(_)) => {
                 let why = "bounds a cost_header, and there is none";
                 b.fault("max_cost", why, "remove it, or write cost_header");
@@ -347,15 +392,7 @@ impl Cost {
         let Some((name, most)) = &self.header else {
             return self.fixed;
         };
-        let mut values = req.find_all(name.as_bytes());
-        match (values.next(), values.next()) {
-            (None, _) => self.fixed,
-            (Some(value), None) => whole(value)
-                .filter(|n| (1..=*most).contains(n))
-                .unwrap_or(*most),
-            // Two are a dispute about one.
-            (Some(_), Some(_)) => *most,
-        }
+        said(req, name, *most).unwrap_or(self.fixed)
     }
 }
 
@@ -391,16 +428,6 @@ fn alone(config: &Config, b: &mut Build<'_>) {
             );
         }
     }
-}
-
-/// Digits alone, at most 10 of them.
-fn whole(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 10 {
-        return None;
-    }
-    value.iter().try_fold(0, |n, b| {
-        b.is_ascii_digit().then(|| n * 10 + u64::from(b - b'0'))
-    })
 }
 
 /// Rounded up.

@@ -113,10 +113,15 @@ impl Trial {
 
     /// Ends the request.
     pub(crate) fn end(&mut self) {
+        self.end_after(0);
+    }
+
+    /// Ends the request, whose response had a body of so many bytes.
+    pub(crate) fn end_after(&mut self, sent: u64) {
         let outcome = Outcome {
             status: self.response.status(),
             received: 0,
-            sent: 0,
+            sent,
             took: 0,
             complete: true,
         };
