@@ -56,6 +56,22 @@ pub trait Filter: Send + Sync {
         None
     }
 
+    /// Where in its config it reads whose a request is, from the filter's own object: `key`, `limits[1].key`. A filter before it must
+    /// prove that.
+    fn consumer_keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Fields of requests that nobody but this filter says: what a client sent under these names is gone behind it.
+    fn vouches(&self) -> &[Box<str>] {
+        &[]
+    }
+
+    /// The field, in small letters, that this filter takes for proof: a filter before it must vouch for it.
+    fn believes(&self) -> Option<&str> {
+        None
+    }
+
     /// Step 5. The request head may be changed; the verdict says what comes next.
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
         let _ = (cx, req);
@@ -119,10 +135,8 @@ pub struct Needs {
     pub replies: bool,
     /// Establishes who the client is, so that keys on the client's address mean something.
     pub identifies: bool,
-    /// Says whose each request is that it lets pass: see [`Client::consumer`].
+    /// Says whose the requests are that it lets pass: see [`Client::consumer`].
     pub proves_consumer: bool,
-    /// Is of no use where no filter before it says whose a request is.
-    pub reads_consumer: bool,
     /// Counts a WebSocket until it ends, so the thread that counted it must see that end.
     pub counts_open: bool,
 }

@@ -6,15 +6,16 @@
 //! Asks:    nothing: the keys are in the config, as SHA-256.
 //! Replies: 401 `api_key_missing`; 401 `api_key_unknown`; 401 `api_key_expired` once `expires` has come;
 //!          401 `api_key_ambiguous` for two different keys in one request; all with WWW-Authenticate.
+//!          None of them for a request without a key if `anonymous` is true, nor for a CORS preflight with `preflight: pass`.
 //!          400 `api_key_query` if a head is too full to take the parameter out.
 //! Fails:   never open. A key goes no further than here, unless `forward: true`, and no log shows it. The key's consumer is
 //!          told to the upstream in Ironsluice-Consumer, which no client can say itself, and to filters behind this one.
-//! Source:  RFC 9110 section 11.6.1 (WWW-Authenticate), RFC 6750 (Bearer), FIPS 180-4 (SHA-256). Hashes are compared in
+//! Source:  RFC 9110 section 11.6.1 (WWW-Authenticate), RFC 6750 (Bearer), FIPS 180-4 (SHA-256), Fetch (CORS preflight). Hashes are compared in
 //!          constant time; a prefix is no secret.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wire::{Head, Name};
+use wire::{Head, Method, Name};
 
 use super::api_key_ring::{Found, Key, Ring};
 use super::Build;
@@ -37,6 +38,26 @@ pub struct Config {
     /// Whether the upstream gets the key as well. Default: false.
     #[serde(default)]
     pub forward: bool,
+    /// Whether a request without a key passes, as nobody's: filters and upstreams behind are told no consumer. A key that is
+    /// sent must be good all the same. Default: false.
+    #[serde(default)]
+    pub anonymous: bool,
+    /// What happens to the question that a browser asks before a request to another origin: an OPTIONS with Origin and
+    /// Access-Control-Request-Method, which never has a key. `pass` lets it go on, as nobody's. Default: `refuse`.
+    #[serde(default)]
+    pub preflight: Preflight,
+}
+
+/// What happens to CORS preflights without a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "ApiKeyPreflight")]
+pub enum Preflight {
+    /// They are refused, as all requests without a key.
+    #[default]
+    Refuse,
+    /// They pass.
+    Pass,
 }
 
 fn header() -> String {
@@ -49,6 +70,8 @@ pub struct ApiKey {
     secret: Secret,
     bearer: bool,
     forward: bool,
+    anonymous: bool,
+    preflight: Preflight,
     /// WWW-Authenticate for a request without a key.
     challenge: Box<str>,
 }
@@ -103,6 +126,8 @@ impl ApiKey {
             },
             bearer,
             forward: config.forward,
+            anonymous: config.anonymous,
+            preflight: config.preflight,
             challenge: challenge.into(),
         })
     }
@@ -181,6 +206,10 @@ impl Filter for ApiKey {
 
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
         let key = match self.given(req) {
+            Given::None if self.anonymous => return Verdict::Next,
+            Given::None if self.preflight == Preflight::Pass && is_preflight(req) => {
+                return Verdict::Next
+            }
             Given::None => return self.refuse("api_key_missing", None, "A key is needed here."),
             Given::One(key) => key,
             Given::Several => {
@@ -204,6 +233,12 @@ impl Filter for ApiKey {
         }
         Verdict::Next
     }
+}
+
+/// The question that browsers ask before a request to another origin (the Fetch standard, CORS-preflight request).
+fn is_preflight(req: &Head) -> bool {
+    let has = |name: &[u8]| req.find(name).is_some();
+    req.method() == Method::Options && has(b"origin") && has(b"access-control-request-method")
 }
 
 const BEARER: &[u8] = b"Bearer ";

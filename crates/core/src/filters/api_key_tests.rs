@@ -274,3 +274,76 @@ fn a_fault_does_not_show_what_may_be_a_key() {
         assert!(!format!("{faults:?}").contains("C4n4ry"), "{faults:?}");
     }
 }
+
+#[test]
+fn requests_without_a_key_pass_as_nobodys_where_the_config_says_so() {
+    const CORS: &[(&str, &str)] = &[
+        ("origin", "https://a.example"),
+        ("access-control-request-method", "PUT"),
+    ];
+    // (config, method, fields, whose it is or the refusal)
+    let pass = json!({ "preflight": "pass" });
+    let anonymous = json!({ "anonymous": true });
+    type Case<'a> = (
+        &'a Value,
+        &'a str,
+        &'a [(&'a str, &'a str)],
+        Result<Option<&'a str>, &'a str>,
+    );
+    let cases: [Case<'_>; 12] = [
+        (&json!({}), "OPTIONS", CORS, Err("api_key_missing")),
+        (&pass, "OPTIONS", CORS, Ok(None)),
+        (&pass, "GET", CORS, Err("api_key_missing")),
+        (&pass, "OPTIONS", &CORS[..1], Err("api_key_missing")),
+        (&pass, "OPTIONS", &CORS[1..], Err("api_key_missing")),
+        (
+            &pass,
+            "OPTIONS",
+            &[CORS[0], CORS[1], ("x-api-key", "x")],
+            Err("api_key_unknown"),
+        ),
+        (
+            &pass,
+            "OPTIONS",
+            &[CORS[0], CORS[1], ("x-api-key", ALI)],
+            Ok(Some("ali")),
+        ),
+        (&anonymous, "GET", &[], Ok(None)),
+        (&anonymous, "OPTIONS", CORS, Ok(None)),
+        (
+            &anonymous,
+            "GET",
+            &[("x-api-key", "x")],
+            Err("api_key_unknown"),
+        ),
+        (
+            &anonymous,
+            "GET",
+            &[("x-api-key", ALI), ("x-api-key", ELSE)],
+            Err("api_key_ambiguous"),
+        ),
+        (&anonymous, "GET", &[("x-api-key", ALI)], Ok(Some("ali"))),
+    ];
+    for (config, method, fields, want) in cases {
+        let mut trial = with(config.clone());
+        trial
+            .request
+            .start_request(method.as_bytes(), b"/", b"a.example");
+        for (name, value) in fields {
+            trial
+                .request
+                .add(name.as_bytes(), value.as_bytes())
+                .expect("a valid field");
+        }
+        let got = match trial.request() {
+            Verdict::Next => Ok(trial.client.consumer.as_deref()),
+            Verdict::Reply(reply) => Err(reply.code),
+            Verdict::Ask(ask) => panic!("{ask:?}"),
+        };
+        assert_eq!(got, want, "{config} {method} {fields:?}");
+    }
+    assert_eq!(
+        faults("api_key", json!({ "keys": keys(), "preflight": "ignore" })),
+        ["preflight"]
+    );
+}

@@ -221,15 +221,23 @@ fn wake(cx: &mut Cx<'_>, keys: Vec<u64>) {
 
 impl Filter for Concurrency {
     fn needs(&self) -> Needs {
-        let by_consumer = |keys: &LimitKeys| keys.reads_consumer();
         Needs {
             request: true,
             done: true,
-            reads_consumer: by_consumer(&self.key)
-                || self.fair_by.as_ref().is_some_and(by_consumer)
-                || self.levels.reads_consumer(),
             ..Needs::default()
         }
+    }
+
+    fn consumer_keys(&self) -> Vec<String> {
+        let fair_by = self.fair_by.as_ref();
+        [
+            ("key", self.key.reads_consumer()),
+            ("fair_by", fair_by.is_some_and(LimitKeys::reads_consumer)),
+            ("priorities", self.levels.reads_consumer()),
+        ]
+        .into_iter()
+        .filter_map(|(key, reads)| reads.then(|| key.to_owned()))
+        .collect()
     }
 
     fn occupancy(&self) -> Option<Occupancy> {

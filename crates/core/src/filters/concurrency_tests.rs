@@ -137,7 +137,7 @@ fn priorities_by_rule_by_field_and_else() {
     };
     let config: Config = serde_json::from_value(config).expect("a config");
     let filter = Concurrency::build(config, &mut b).expect("a filter");
-    assert!(filter.needs().reads_consumer);
+    assert_eq!(filter.consumer_keys(), ["priorities"]);
     for (target, fields, consumer, want) in [
         ("/", &[][..], None, Priority::Low),
         ("/", &[("x-tier", "gold")], None, Priority::Critical),

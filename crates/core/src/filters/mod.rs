@@ -46,6 +46,7 @@ mod body_limit;
 mod client_ip;
 mod concurrency;
 mod concurrency_lines;
+mod consumer;
 mod deadline;
 mod grpc_web;
 mod headers;
@@ -74,6 +75,7 @@ filters! {
     body_limit => BodyLimit,
     client_ip => ClientIp,
     concurrency => Concurrency,
+    consumer => Consumer,
     grpc_web => GrpcWeb,
     headers => Headers,
     plugin => Plugin,

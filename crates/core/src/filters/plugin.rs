@@ -1,7 +1,7 @@
 //! plugin: asks a module of yours, in TypeScript, about each request.
 //!
 //! Config:  `{ use: plugin, module: ./auth.ts, on_fail: closed, timeout: 50ms, body: 64KiB }`
-//! Reads:   the request's head, who sent it, the route's name; with `body` its body too.
+//! Reads:   the request's head without the fields in `claims`, who sent it, the route's name; with `body` its body too.
 //! Asks:    the plugin, outside of the threads that carry traffic; with `body` first for the body.
 //! Replies: 503 `plugin_failed` if it gave no verdict and `on_fail` is `closed`; 413
 //!          `plugin_body_too_large` for a body beyond `body`, whatever `on_fail` says; else what the
@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::{Framing, Head};
 
-use super::Build;
+use super::{name_fault, Build};
 use crate::body::Side;
 use crate::config::text::File;
 use crate::config::units::{Duration, Size};
@@ -40,6 +40,10 @@ pub struct Config {
     /// The most bytes of body that the plugin is handed, 1B to 1MiB; a longer body is refused.
     /// Default: the plugin gets no body, and bodies of any length pass.
     pub body: Option<Size>,
+    /// Fields of the request that only the plugin says, at most 16: what a client sends under these names is taken out before the plugin
+    /// is asked. So a filter behind it can believe them, as `consumer` does. Default: none.
+    #[serde(default)]
+    pub claims: Vec<String>,
 }
 
 /// What a failure means.
@@ -66,6 +70,7 @@ pub struct Plugin {
     timeout: Duration,
     /// Bytes.
     body: Option<usize>,
+    claims: Box<[Box<str>]>,
 }
 
 impl Plugin {
@@ -84,6 +89,16 @@ impl Plugin {
                 "write such as 64KiB, or remove it: then the plugin gets no body",
             );
         }
+        if config.claims.len() > MOST_CLAIMS {
+            let why = format!("{} are above the most, {MOST_CLAIMS}", config.claims.len());
+            b.fault("claims", why, "write fewer");
+        }
+        for (i, name) in config.claims.iter().enumerate() {
+            if let Some((why, fix)) = name_fault(name, true) {
+                b.fault(&format!("claims[{i}]"), why, fix);
+            }
+        }
+        let claims = config.claims.iter().map(|n| n.to_ascii_lowercase().into());
         let module = config.module.to_string();
         let modules = b.resolved.map(|resolved| &resolved.plugins);
         (b.faults.len() == before).then(|| Self {
@@ -91,6 +106,7 @@ impl Plugin {
             on_fail: config.on_fail,
             timeout: config.timeout,
             body: body.map(|bytes| bytes as usize),
+            claims: claims.collect(),
         })
     }
 
@@ -142,7 +158,14 @@ impl Filter for Plugin {
         }
     }
 
+    fn vouches(&self) -> &[Box<str>] {
+        &self.claims
+    }
+
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
+        for name in &self.claims {
+            req.remove(name.as_bytes());
+        }
         let client = cx.client.clone();
         match (self.body, cx.framing) {
             (None, _) => self.call(cx, req, &client, None),
@@ -191,6 +214,8 @@ fn too_large() -> Verdict {
 
 /// The longest that a request may wait for a plugin.
 const LONGEST: Duration = Duration::secs(60);
+/// Fields that one plugin vouches for.
+const MOST_CLAIMS: usize = 16;
 /// The largest body that is handed over.
 const MOST_BODY: Size = Size::kib(1024);
 

@@ -7,7 +7,7 @@
 //!          `state_dir`, and counted again from there when the process starts.
 //! Replies: 429 `quota_exceeded` with Retry-After (seconds until the window ends); 503 `quota_full` if there are too many
 //!          consumers to count. RateLimit and RateLimit-Policy are on the first and on every other response, unless `headers: false`.
-//! Fails:   never open. A refused request uses nothing up. Requests are charged as they come; bytes and fields when the
+//! Fails:   never open for a consumer; requests that have none (`anonymous: true` of the filter before) have no quota. A refused request uses nothing up. Requests are charged as they come; bytes and fields when the
 //!          response has ended, so those on their way may end above the limit. A clock that is set back frees nobody.
 //! Source:  RFC 6585 section 4 (429), RFC 9110 section 10.2.3 (Retry-After), draft-ietf-httpapi-ratelimit-headers-11 (`qu` content-bytes),
 //!          the IANA time zone database, ISO 8601 (weeks).
@@ -184,9 +184,12 @@ impl Filter for QuotaFilter {
             request: true,
             response: self.headers || self.unit.is_told(),
             done: self.unit != Unit::Requests,
-            reads_consumer: true,
             ..Needs::default()
         }
+    }
+
+    fn consumer_keys(&self) -> Vec<String> {
+        vec!["use".to_owned()]
     }
 
     fn quota(&self) -> Option<&Quota> {
@@ -194,9 +197,9 @@ impl Filter for QuotaFilter {
     }
 
     fn on_request(&self, cx: &mut Cx<'_>, _: &mut Head) -> Verdict {
-        // A filter before this one proved it, or there would be no such config.
+        // A filter before this one lets some pass without a consumer: they have no quota.
         let Some(consumer) = cx.client.consumer.as_ref() else {
-            return Verdict::Reply(Box::new(crate::reply::internal()));
+            return Verdict::Next;
         };
         let (limit, _) = self.quota.limit_of(consumer);
         let cost = u64::from(self.unit == Unit::Requests);
@@ -223,8 +226,7 @@ impl Filter for QuotaFilter {
         if let Some(units) = self.unit.told(rsp) {
             cx.slot.words = [units, flags | MEASURED];
         }
-        if self.headers {
-            let consumer = cx.client.consumer.as_deref().unwrap_or_default();
+        if let (true, Some(consumer)) = (self.headers, cx.client.consumer.as_deref()) {
             let (limit, _) = self.quota.limit_of(consumer);
             // Beside those of other policies: both fields are lists. A head that is full goes without.
             let _full = rsp.add(b"ratelimit-policy", &self.policy(limit));

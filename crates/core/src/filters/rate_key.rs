@@ -150,7 +150,7 @@ impl LimitKeys {
 impl San {
     const ALL: [Self; 4] = [Self::Dns, Self::Uri, Self::Email, Self::Ip];
 
-    fn parse(kind: &str) -> Result<Self, Why> {
+    pub(super) fn parse(kind: &str) -> Result<Self, Why> {
         let known = Self::ALL.into_iter().find(|k| k.name() == kind);
         known.ok_or_else(|| {
             Why::new(
@@ -160,7 +160,7 @@ impl San {
         })
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Dns => "dns",
             Self::Uri => "uri",

@@ -215,6 +215,14 @@ impl Filter for RateLimit {
         }
     }
 
+    fn consumer_keys(&self) -> Vec<String> {
+        match self {
+            Self::One(filter) if filter.key.reads_consumer() => vec!["key".to_owned()],
+            Self::One(_) => Vec::new(),
+            Self::Several(filter) => filter.consumer_keys(),
+        }
+    }
+
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
         match self {
             Self::One(filter) => filter.on_request(cx, req),
@@ -376,7 +384,6 @@ impl Filter for One {
         Needs {
             request: true,
             response: self.headers,
-            reads_consumer: self.key.reads_consumer(),
             ..Needs::default()
         }
     }

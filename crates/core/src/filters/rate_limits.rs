@@ -20,6 +20,8 @@ use crate::Nanos;
 /// The filter with several limits, another algorithm, or a cost.
 pub struct Limits {
     limits: Vec<One>,
+    /// Whether they stand in a list.
+    several: bool,
     cost: Cost,
     spent: Option<Spent>,
     headers: bool,
@@ -103,6 +105,7 @@ impl Limits {
         }
         (b.faults.len() == before).then(|| Self {
             limits,
+            several,
             cost,
             spent,
             headers,
@@ -168,9 +171,18 @@ impl Filter for Limits {
             request: true,
             response: self.headers || self.legacy || matches!(self.spent, Some(Spent::Header(..))),
             done: matches!(self.spent, Some(Spent::Bytes(_))),
-            reads_consumer: self.limits.iter().any(|l| l.key.reads_consumer()),
             ..Needs::default()
         }
+    }
+
+    fn consumer_keys(&self) -> Vec<String> {
+        let all = self.limits.iter().enumerate();
+        let reading = all.filter(|(_, limit)| limit.key.reads_consumer());
+        let key = |(i, _)| match self.several {
+            true => format!("limits[{i}].key"),
+            false => "key".to_owned(),
+        };
+        reading.map(key).collect()
     }
 
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Item, Route, MAX_FILTERS};
 use crate::config::fault::{quote, suggest, Fault};
-use crate::filter::Needs;
+use crate::filter::Filter;
 use crate::filters::{self, Build};
 
 /// Builds every filter, only to hear its faults. True if the route needs no `to`: a filter always
@@ -21,6 +21,7 @@ pub(super) fn route(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Faul
     let mut replies = read.clone().count() < raws.len();
     let last = route.filters.len().saturating_sub(1);
     let mut prover: Option<usize> = None;
+    let mut proved = Proved::default();
     for (ordinal, ((place, _), filter)) in read.zip(&route.filters).enumerate().take(MAX_FILTERS) {
         let at = format!("{}.filters[{place}]", item.at);
         if !filters::NAMES.contains(&filter.name.as_str()) {
@@ -45,11 +46,13 @@ pub(super) fn route(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Faul
         let Some(built) = filters::build(&filter.name, &filter.object, &mut build) else {
             replies = true;
             // What it would prove is not missing.
-            prover = prover.or((filter.name == PROVER).then_some(place));
+            prover = prover.or(PROVERS.contains(&&*filter.name).then_some(place));
+            proved.unknown = true;
             continue;
         };
         let needs = built.needs();
-        consumer(&at, &filter.name, needs, prover, faults);
+        consumer(&at, &filter.name, &*built, prover, faults);
+        proved.check(&at, &*built, faults);
         prover = prover.or(needs.proves_consumer.then_some(place));
         replies |= needs.replies || needs.forwards;
         if needs.forwards && ordinal < last {
@@ -69,33 +72,58 @@ pub(super) fn route(item: &Item<'_, Route>, route: &Route, faults: &mut Vec<Faul
 
 /// Reports what reads a consumer that nothing before it proves, and a second filter that proves one: behind it nobody could say
 /// whose proof counts.
-fn consumer(at: &str, name: &str, needs: Needs, prover: Option<usize>, faults: &mut Vec<Fault>) {
-    if needs.reads_consumer && prover.is_none() {
-        // A quota is always of a consumer.
-        let (place, fix) = match name {
-            "quota" => (format!("{at}.use"), format!("put {PROVER} before it")),
-            _ => (
-                format!("{at}.key"),
-                format!("put {PROVER} before it, or use another key"),
-            ),
-        };
-        faults.push(Fault::new(
-            place,
-            "no filter before it in the route proves a consumer",
-            fix,
-        ));
+fn consumer(
+    at: &str,
+    name: &str,
+    built: &dyn Filter,
+    prover: Option<usize>,
+    faults: &mut Vec<Fault>,
+) {
+    if prover.is_none() {
+        for key in built.consumer_keys() {
+            let mut fix = format!("put {} before it", PROVERS.join(" or "));
+            if key.ends_with("key") {
+                fix.push_str(", or use another key");
+            }
+            let why = "no filter before it in the route proves a consumer";
+            faults.push(Fault::new(format!("{at}.{key}"), why, fix));
+        }
     }
-    if let (true, Some(first)) = (needs.proves_consumer, prover) {
+    if let (true, Some(first)) = (built.needs().proves_consumer, prover) {
         faults.push(Fault::new(
             format!("{at}.use"),
             format!("{name} proves a consumer, and so does filters[{first}] of this route"),
-            "write the keys of both into one",
+            "keep one of them; a filter api_key may have the keys of both",
         ));
     }
 }
 
-/// The filter to name to who needs one that proves a consumer.
-const PROVER: &str = "api_key";
+/// Which fields of a request the filters so far vouch for.
+#[derive(Default)]
+struct Proved {
+    fields: Vec<Box<str>>,
+    /// A filter could not be built: what it would vouch for is not missing.
+    unknown: bool,
+}
+
+impl Proved {
+    /// Reports a proof by what a client may have written.
+    fn check(&mut self, at: &str, built: &dyn Filter, faults: &mut Vec<Fault>) {
+        if let Some(field) = built.believes() {
+            if !self.unknown && !self.fields.iter().any(|name| **name == *field) {
+                faults.push(Fault::new(
+                    format!("{at}.from"),
+                    format!("{field} is what the client says: no filter before it vouches for it"),
+                    format!("put a plugin before it that has claims: [{field}]"),
+                ));
+            }
+        }
+        self.fields.extend_from_slice(built.vouches());
+    }
+}
+
+/// The filters that prove a consumer.
+const PROVERS: [&str; 2] = ["api_key", "consumer"];
 
 #[cfg(test)]
 mod tests {
@@ -111,7 +139,40 @@ mod tests {
             |key: serde_json::Value| json!({ "use": "rate_limit", "rate": "1/s", "key": key });
         let by = limit(json!("consumer"));
         let by_two = limit(json!(["route", "consumer"]));
-        let cases: [(_, &[&str]); 9] = [
+        let limits = json!({ "use": "rate_limit", "limits": [
+            { "rate": "1/s" }, { "rate": "1/m", "key": ["route", "consumer"] },
+        ] });
+        let plugin = |claims: serde_json::Value| json!({ "use": "plugin", "module": "./p.ts", "claims": claims });
+        let from = |from: &str| json!({ "use": "consumer", "from": from });
+        let bad_plugin = json!({ "use": "plugin", "module": "./p.ts", "claims": ["x user"] });
+        let cases: [(_, &[&str]); 18] = [
+            (json!([limits]), &["routes[0].filters[0].limits[1].key"]),
+            (json!([keys, limits]), &[]),
+            (json!([from("san:uri"), limits, by]), &[]),
+            (
+                json!([from("header:x-user"), by]),
+                &["routes[0].filters[0].from"],
+            ),
+            (
+                json!([plugin(json!(["X-User"])), from("header:x-user"), by]),
+                &[],
+            ),
+            (
+                json!([plugin(json!(["x-name"])), from("header:x-user")]),
+                &["routes[0].filters[1].from"],
+            ),
+            (
+                json!([from("header:x-user"), plugin(json!(["x-user"]))]),
+                &["routes[0].filters[0].from"],
+            ),
+            (
+                json!([bad_plugin, from("header:x-user")]),
+                &["routes[0].filters[0].claims[0]"],
+            ),
+            (
+                json!([keys, from("san:uri")]),
+                &["routes[0].filters[1].use"],
+            ),
             (json!([keys, by]), &[]),
             (json!([keys, limit(json!("route")), by_two]), &[]),
             (json!([limit(json!("client_ip")), keys]), &[]),
