@@ -191,3 +191,28 @@ test('no key is in a log, a metric, the config that is shown, or a fault', async
   assert.match(stdout, /^line /m);
   assert.doesNotMatch(`${stdout}${stderr}${answers.join('\n')}`, /C4n4ry/);
 });
+
+test('a preflight passes without a key, and so do all requests where nobody must have one', async (t) => {
+  const preflight = {
+    method: 'OPTIONS',
+    headers: { Origin: 'https://a.example', 'Access-Control-Request-Method': 'PUT' },
+  };
+  const ask = async (more: Partial<ApiKeyFilter>, init: RequestInit): Promise<string> => {
+    const edge = await filtered(t, [keyed(more)], { workers: 1 });
+    // `fetch` keeps Origin for itself.
+    const client = await raw(t, edge.port);
+    const fields = Object.entries(init.headers ?? {}).map(([name, value]) => `${name}: ${value}\r\n`);
+    await client.send(`${init.method} / HTTP/1.1\r\nHost: a\r\n${fields.join('')}Connection: close\r\n\r\n`);
+    const status = (await client.waitForClose()).slice(9, 12);
+    return `${status} ${edge.up.seen[0]?.headers['ironsluice-consumer']}`;
+  };
+  assert.equal(await ask({}, preflight), '401 undefined');
+  assert.equal(await ask({ preflight: 'pass' }, preflight), '200 undefined');
+  assert.equal(await ask({ preflight: 'pass' }, { method: 'OPTIONS' }), '401 undefined');
+  assert.equal(await ask({ anonymous: true }, { method: 'GET' }), '200 undefined');
+  assert.equal(await ask({ anonymous: true }, { method: 'GET', headers: { 'x-api-key': ALI } }), '200 ali');
+  assert.equal(
+    await ask({ anonymous: true }, { method: 'GET', headers: { 'x-api-key': OLD } }),
+    '401 undefined',
+  );
+});

@@ -113,7 +113,7 @@ export interface AdminListener {
 /** One key that opens. */
 export interface ApiKey {
   /** Whose the key is; several keys may be of one. Required. */
-  consumer: Consumer;
+  consumer: ConsumerName;
   /** The SHA-256 of the whole key, 64 hexadecimal digits. Required. */
   hash: KeyHash;
   /** What stands before the last `_` of the key. It is no secret. Required. */
@@ -127,16 +127,33 @@ export interface ApiKeyFilter {
   use: 'api_key';
   /** The keys that open, at most 10000, at most 64 of one prefix. `ironsluice key new` makes them. Required. */
   keys: ApiKey[];
+  /**
+   * Whether a request without a key passes, as nobody's: filters and upstreams behind are told no consumer. A key that is
+   * sent must be good all the same. Default: false.
+   */
+  anonymous?: boolean;
   /** Whether the upstream gets the key as well. Default: false. */
   forward?: boolean;
   /** The field that a key is sent in. `authorization` means `Authorization: Bearer KEY`. Default: `x-api-key`. */
   header?: string;
+  /**
+   * What happens to the question that a browser asks before a request to another origin: an OPTIONS with Origin and
+   * Access-Control-Request-Method, which never has a key. `pass` lets it go on, as nobody's. Default: `refuse`.
+   */
+  preflight?: ApiKeyPreflight;
   /**
    * A parameter of the query that a key may be sent in too. Addresses end up in histories and in logs of others: prefer the
    * field. Default: none.
    */
   query?: string;
 }
+
+/**
+ * What happens to CORS preflights without a key.
+ * - `refuse`: They are refused, as all requests without a key.
+ * - `pass`: They pass.
+ */
+export type ApiKeyPreflight = 'refuse' | 'pass';
 
 /** A program that answers requests, run in Node workers of this process. */
 export interface App {
@@ -304,8 +321,23 @@ export interface ConcurrencyFilter {
   status?: number;
 }
 
+/** Says whose a request is, by what its connection or a plugin has proved. */
+export interface ConsumerFilter {
+  use: 'consumer';
+  /**
+   * What proves it: `san:uri`, `san:dns`, `san:email` or `san:ip` (the one name of this kind in the client's certificate),
+   * `proxy:VALUE` (of the PROXY header), or `header:NAME`, a field in the `claims` of a plugin before. Required.
+   */
+  from: ConsumerFrom;
+  /** Whether a request of which nothing is proved passes, as nobody's. Default: false. */
+  anonymous?: boolean;
+}
+
+/** `san:uri`, `san:dns`, `san:email` or `san:ip` (the name in the client's certificate), `proxy:VALUE` (a value of the PROXY header) or `header:NAME` (a field in the `claims` of a plugin before). */
+export type ConsumerFrom = string;
+
 /** Whose a key is: 1 to 128 printable ASCII characters without spaces. */
-export type Consumer = string;
+export type ConsumerName = string;
 
 /**
  * What reads the requests of a listener. Either way the core decides about them.
@@ -334,7 +366,7 @@ export type FieldName = string;
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | GrpcWebFilter | HeadersFilter | PluginFilter | QuotaFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
+export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | ConsumerFilter | GrpcWebFilter | HeadersFilter | PluginFilter | QuotaFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
@@ -602,6 +634,11 @@ export interface PluginFilter {
    * Default: the plugin gets no body, and bodies of any length pass.
    */
   body?: Size;
+  /**
+   * Fields of the request that only the plugin says, at most 16: what a client sends under these names is taken out before the plugin
+   * is asked. So a filter behind it can believe them, as `consumer` does. Default: none.
+   */
+  claims?: string[];
   /**
    * What happens to a request about which there is no verdict: `closed` refuses it, `open` lets it
    * pass. Default: `closed`.

@@ -29,7 +29,7 @@ pub struct Key {
     /// The SHA-256 of the whole key, 64 hexadecimal digits. Required.
     pub hash: KeyHash,
     /// Whose the key is; several keys may be of one. Required.
-    pub consumer: Consumer,
+    pub consumer: ConsumerName,
     /// From when it opens no more, such as `2027-01-31T00:00:00Z`. Default: never.
     pub expires: Option<Moment>,
 }
@@ -102,16 +102,16 @@ impl fmt::Display for KeyHash {
 
 /// Whose a key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Consumer(Box<str>);
+pub struct ConsumerName(Box<str>);
 
 text!(
-    Consumer,
+    ConsumerName,
     "a consumer's name",
     r"^[!-~]{1,128}$",
     "Whose a key is: 1 to 128 printable ASCII characters without spaces."
 );
 
-impl Consumer {
+impl ConsumerName {
     /// What can stand in a field, and is one word in a log.
     pub fn parse(text: &str) -> Result<Self, Why> {
         if text.is_empty() || text.len() > 128 || !text.bytes().all(|b| b.is_ascii_graphic()) {
@@ -123,7 +123,7 @@ impl Consumer {
     }
 }
 
-impl fmt::Display for Consumer {
+impl fmt::Display for ConsumerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

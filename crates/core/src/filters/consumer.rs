@@ -197,7 +197,7 @@ impl Filter for Consumer {
             }
             Proof::Several => return refuse("consumer_ambiguous", "Two names are proved."),
             Proof::One(name) => {
-                match api_key_ring::Consumer::parse(&String::from_utf8_lossy(&name)) {
+                match api_key_ring::ConsumerName::parse(&String::from_utf8_lossy(&name)) {
                     Ok(consumer) => consumer.to_string(),
                     Err(_) => return refuse("consumer_invalid", "What is proved is no name."),
                 }
