@@ -159,6 +159,12 @@ impl Gateway {
         metrics(self.id, &self.gateway)
     }
 
+    /// Untrusted peers through which many clients of a route seem to come, JSON: `[{route, peer}]`.
+    #[napi(catch_unwind)]
+    pub fn suspects(&self) -> String {
+        self.gateway.suspects_json()
+    }
+
     /// Endpoints and their health, JSON.
     #[napi(catch_unwind)]
     pub fn upstreams(&self) -> String {

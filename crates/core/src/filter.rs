@@ -25,6 +25,7 @@ use wire::Head;
 use crate::body::{Pipe, Side, Tap};
 use crate::engine::Acts;
 use crate::grpc::Web;
+use crate::hops::Said;
 use crate::plugin::PluginVerdict;
 use crate::proxied::Proxied;
 use crate::quota::Quota;
@@ -312,6 +313,8 @@ pub struct Client {
     pub trusted_hops: u16,
     /// True if the peer is a trusted hop, so that what it says of proto and host is kept.
     pub trusted_peer: bool,
+    /// What it said of proxies, believed or not: for counting only.
+    pub said: Said,
     /// What TLS proves of its connection; none if that is plain.
     pub tls: Option<Rc<Secure>>,
     /// What a trusted PROXY header said of its connection beside the peer; none without such a header.
@@ -328,6 +331,7 @@ impl Client {
             ip: peer.ip().to_canonical(),
             trusted_hops: 0,
             trusted_peer: false,
+            said: Said::default(),
             tls: None,
             proxied: None,
             consumer: None,

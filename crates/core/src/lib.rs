@@ -22,6 +22,7 @@ pub mod filter;
 pub mod filters;
 pub mod forward;
 pub mod grpc;
+pub mod hops;
 pub mod metrics;
 pub mod plugin;
 pub mod proxied;

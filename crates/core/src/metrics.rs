@@ -14,12 +14,13 @@ use std::sync::OnceLock;
 
 use crate::filter::Outcome;
 use crate::forward::Failure;
+use crate::hops::HopCounters;
 use crate::snapshot::MAX_METERS;
 use crate::Nanos;
 
 mod render;
 
-pub use render::{render, Meters, Names};
+pub use render::{render, suspects, Meters, Names};
 
 /// Adds to a counter that only the calling thread writes.
 #[inline]
@@ -82,6 +83,8 @@ pub struct RouteCounters {
     pub took: [AtomicU64; BUCKETS.len() + 1],
     /// The sum of how long they took, nanoseconds.
     pub took_sum: AtomicU64,
+    /// What they said of proxies.
+    pub hops: HopCounters,
 }
 
 impl RouteCounters {

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use wire::forwarded::Junk;
 
 use crate::config::Cidr;
+use crate::hops::Seen;
 
 /// Which proxies are believed.
 #[derive(Clone, Debug)]
@@ -61,6 +62,17 @@ impl Trust {
             }
         }
         Some(walk)
+    }
+
+    /// How a walk along so many entries is to what is believed.
+    pub fn seen(&self, walk: Walk, entries: u16) -> Seen {
+        if entries > walk.entries {
+            Seen::More
+        } else if self.trusts(walk.entries, walk.ip) {
+            Seen::Fewer
+        } else {
+            Seen::Fits
+        }
     }
 
     /// `hop` counts from 0, the connection's peer.

@@ -37,7 +37,9 @@ impl Shard {
             .run
             .route()
             .map_or(gateway_core::snapshot::OTHER_ROUTES, |r| r.meter);
-        self.counters.route(meter).done(outcome);
+        let route = self.counters.route(meter);
+        route.done(outcome);
+        route.hops.count(&t.run.exchange.client);
         let code = t.run.code();
         if !code.is_empty() {
             bump(self.counters.replies.of(code), 1);

@@ -18,6 +18,7 @@ use wire::{Head, Name};
 use super::Build;
 use crate::config::units::Cidr;
 use crate::filter::{Client, Cx, Filter, Needs, Verdict};
+use crate::hops::Said;
 use crate::trust::{Trust, MAX_HOPS};
 
 /// Finds out who the client is behind trusted proxies.
@@ -45,6 +46,15 @@ pub enum Header {
     XForwardedFor,
     /// Forwarded (RFC 7239). Upstreams are told the same as X-Forwarded-For.
     Forwarded,
+}
+
+impl Header {
+    fn name(self) -> Name {
+        match self {
+            Self::XForwardedFor => Name::XForwardedFor,
+            Self::Forwarded => Name::Forwarded,
+        }
+    }
 }
 
 /// The filter.
@@ -97,18 +107,27 @@ impl Filter for ClientIp {
             proxied: cx.client.proxied.take(),
             ..Client::new(cx.client.peer)
         };
-        let walk = match self.header {
+        let (walk, entries) = match self.header {
             Header::XForwardedFor => {
-                let hops = hops_from_right(req.get_all(Name::XForwardedFor));
-                self.trust.walk(peer, hops)
+                let hops = || hops_from_right(req.get_all(Name::XForwardedFor));
+                (self.trust.walk(peer, hops()), hops().count())
             }
             Header::Forwarded => {
-                let hops = forwarded_from_right(req.get_all(Name::Forwarded));
-                self.trust.walk(peer, hops)
+                let hops = || forwarded_from_right(req.get_all(Name::Forwarded));
+                (self.trust.walk(peer, hops()), hops().count())
             }
         };
         let Some(walk) = walk else {
+            let value = req.get(self.header.name());
+            cx.client.said = Said::by_untrusted(value);
             return Verdict::Next;
+        };
+        // At most MAX_HOPS are looked at.
+        let entries = entries as u16;
+        cx.client.said = Said {
+            seen: self.trust.seen(walk, entries),
+            entries,
+            mark: 0,
         };
         if self.header == Header::Forwarded {
             translate(req, walk.entries);

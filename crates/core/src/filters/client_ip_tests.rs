@@ -180,3 +180,54 @@ fn a_config_that_trusts_nobody_is_a_fault() {
         assert_eq!(faults("client_ip", config.clone()), [at], "{config}");
     }
 }
+
+#[test]
+fn what_is_said_is_compared_with_what_is_believed() {
+    use crate::hops::Seen::{self, Fewer, Fits, More, Nothing, Untrusted};
+    let hops = |n: u16| json!({ "hops": n });
+    let net = json!({ "trust": ["10.0.0.0/8"] });
+    let cases: [(Value, &str, &str, Seen, u16); 15] = [
+        (hops(1), "10.0.0.1", "8.8.8.8", Fits, 1),
+        (hops(1), "10.0.0.1", "8.8.8.8, 9.9.9.9", More, 2),
+        (hops(1), "10.0.0.1", "-", Fewer, 0),
+        (hops(2), "10.0.0.1", "8.8.8.8, 10.0.0.2", Fits, 2),
+        (hops(2), "10.0.0.1", "8.8.8.8", Fewer, 1),
+        (hops(2), "10.0.0.1", "8.8.8.8, 8.8.4.4, 10.0.0.2", More, 3),
+        (net.clone(), "10.0.0.1", "8.8.8.8", Fits, 1),
+        (net.clone(), "10.0.0.1", "8.8.8.8, 10.0.0.2", Fits, 2),
+        (net.clone(), "10.0.0.1", "8.8.8.8, 9.9.9.9", More, 2),
+        (net.clone(), "10.0.0.1", "8.8.8.8, junk", More, 2),
+        (net.clone(), "10.0.0.1", "10.0.0.2", Fewer, 1),
+        (net.clone(), "10.0.0.1", "-", Fewer, 0),
+        (net.clone(), "192.0.2.1", "8.8.8.8", Untrusted, 0),
+        (net.clone(), "192.0.2.1", "-", Nothing, 0),
+        (
+            json!({ "hops": 1, "header": "forwarded" }),
+            "10.0.0.1",
+            "for=8.8.8.8, for=9.9.9.9",
+            More,
+            2,
+        ),
+    ];
+    for (config, peer, value, seen, entries) in cases {
+        let mut trial = Trial::of("client_ip", config.clone());
+        trial.client = Client::new(format!("{peer}:1000").parse().expect("an address"));
+        let name = match config.get("header") {
+            Some(_) => "forwarded",
+            None => "x-forwarded-for",
+        };
+        if value != "-" {
+            trial
+                .request
+                .add(name.as_bytes(), value.as_bytes())
+                .expect("a valid field");
+        }
+        assert!(matches!(trial.request(), Verdict::Next));
+        let said = trial.client.said;
+        assert_eq!(
+            (said.seen, said.entries),
+            (seen, entries),
+            "{config} {peer} {value}"
+        );
+    }
+}

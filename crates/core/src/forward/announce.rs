@@ -18,12 +18,16 @@ use std::net::IpAddr;
 use wire::{Head, Name, Names};
 
 use crate::filter::Exchange;
+use crate::hops::{Said, Seen};
 use crate::Nanos;
 
 /// Writes the fields into the request head.
 pub fn announce(ex: &mut Exchange) {
-    let client = &ex.client;
     let req = &mut ex.request;
+    if !ex.client.trusted_peer && ex.client.said.seen == Seen::Nothing {
+        ex.client.said = Said::by_untrusted(req.get(Name::XForwardedFor));
+    }
+    let client = &ex.client;
     let mut hops = Text::default();
     if client.trusted_peer {
         keep_trusted(req, client.trusted_hops, &mut hops);

@@ -15,7 +15,10 @@ use super::{
     BUCKETS, OTHER,
 };
 
+mod hops;
 mod occupancy;
+
+pub use hops::suspects;
 
 /// Names and their meters; meter 0 is for all others and need not be named.
 pub type Names = Vec<(Box<str>, u32)>;
@@ -49,6 +52,7 @@ pub fn render(shards: &[Arc<ShardCounters>], process: &ProcessCounters, meters: 
     }
     all.push(requests(shards, &meters.routes));
     all.push(durations(shards, &meters.routes));
+    all.extend(hops::metrics(shards, &meters.routes));
     for (name, help, read) in UPSTREAM_METRICS {
         all.push(per_name(
             name,

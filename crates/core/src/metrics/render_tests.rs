@@ -120,3 +120,46 @@ fn names_are_unique_and_in_the_manner_of_prometheus() {
         );
     }
 }
+
+#[test]
+fn what_is_said_of_proxies_is_shown_where_anything_is() {
+    use crate::filter::Client;
+    use crate::hops::{Said, Seen};
+    let shards = [
+        Arc::new(ShardCounters::default()),
+        Arc::new(ShardCounters::default()),
+    ];
+    let meters = Meters {
+        routes: names(&["a", "b"]),
+        ..Meters::default()
+    };
+    let mut client = Client::new("192.0.2.1:5".parse().expect("an address"));
+    client.said = Said {
+        seen: Seen::More,
+        entries: 2,
+        mark: 0,
+    };
+    shards.iter().for_each(|s| s.route(1).hops.count(&client));
+    for n in 0..100u32 {
+        client.said = Said::by_untrusted(Some(&n.to_le_bytes()));
+        shards[1].route(1).hops.count(&client);
+    }
+    let all = rendered(&shards, &meters);
+    let seen = &metric(&all, "ironsluice_client_ip_requests_total")["values"];
+    let want = |seen: &str, value: u64| serde_json::json!({ "labels": { "route": "a", "seen": seen }, "value": value });
+    assert_eq!(
+        *seen,
+        serde_json::json!([
+            want("fits", 0),
+            want("more", 2),
+            want("fewer", 0),
+            want("untrusted", 100)
+        ])
+    );
+    let entries = &metric(&all, "ironsluice_client_ip_entries_total")["values"];
+    assert_eq!(entries[2]["value"], 2);
+    assert_eq!(
+        suspects(&shards, &meters),
+        r#"[{"peer":"192.0.2.1","route":"a"}]"#
+    );
+}
