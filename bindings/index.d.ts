@@ -228,6 +228,8 @@ export declare class Gateway {
   resolved(host: string, addresses: Array<string>): void
   /** The counters, JSON. */
   metrics(): string
+  /** Untrusted peers through which many clients of a route seem to come, JSON: `[{route, peer}]`. */
+  suspects(): string
   /** Endpoints and their health, JSON. */
   upstreams(): string
   /** Counts published configs. */

@@ -10,6 +10,7 @@ import { Admin } from './admin.js';
 import { Apps } from './app/apps.js';
 import { checkMessage, checkTopic } from './app/topics.js';
 import { Certificates } from './certificates.js';
+import { ClientIpWatch } from './client-ip-watch.js';
 import { judge } from './config/check.js';
 import { folderOf, type Loaded, loadFile, loadValue } from './config/load.js';
 import { GateError, wrap } from './errors.js';
@@ -47,6 +48,7 @@ export class Gateway {
   readonly #code: Code;
   readonly #resolver: Resolver;
   readonly #certificates: Certificates;
+  readonly #clientIps: ClientIpWatch;
   readonly #acme: Acme;
   readonly #ledger: Ledger;
   readonly #log: Log;
@@ -80,6 +82,7 @@ export class Gateway {
     this.#log = log;
     this.#resolver = new Resolver(native, log);
     this.#certificates = new Certificates(native, log);
+    this.#clientIps = new ClientIpWatch(native, () => this.#loaded.json, log);
   }
 
   /** Starts a gateway; resolves when it takes traffic and host names were tried once. */
@@ -105,6 +108,7 @@ export class Gateway {
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
       await gateway.#resolver.start();
       gateway.#certificates.watch(settings.hasTls);
+      gateway.#clientIps.start();
     } catch (error) {
       await gateway.close(0);
       throw error;
@@ -230,6 +234,7 @@ export class Gateway {
   async #close(timeoutMs: number): Promise<void> {
     this.#resolver.stop();
     this.#certificates.stop();
+    this.#clientIps.stop();
     const acme = this.#acme.close();
     this.#code.apps.goodbye(); // WebSockets and event streams would keep a drain waiting
     try {
