@@ -25,7 +25,7 @@ fn waits(trial: &mut Trial) -> (Vec<u64>, Vec<Vec<u8>>) {
                         .fields
                         .into_iter()
                         .find(|(n, _)| &**n == "retry-after")
-                        .map(|(_, v)| v.into()),
+                        .map(|(_, v)| v),
                 );
             }
             Verdict::Ask(ask) => panic!("{ask:?}"),
