@@ -205,7 +205,7 @@ fn the_limit_stays_within_its_bounds_and_is_kept() {
                 began.push_back(now);
                 assert!(g.in_flight() <= g.limit());
             }
-            if rng.next_u64() % 3 == 0 {
+            if rng.next_u64().is_multiple_of(3) {
                 if let Some(b) = began.pop_front() {
                     g.sample(now, b, rng.next_u64());
                     g.finish();

@@ -303,7 +303,7 @@ fn a_loud_tenant_does_not_keep_a_quiet_one_waiting() {
             }
             // 400 a second are served. The quiet one offers 40.
             let mut offers = vec![false; (loud / 1000) as usize];
-            if now % (25 * MS) == 0 {
+            if now.is_multiple_of(25 * MS) {
                 offers.insert((rng.next_u64() % (offers.len() as u64 + 1)) as usize, true);
             }
             for quiet in offers {
