@@ -10,6 +10,9 @@
 //! | [`table`] | the same for many keys, over all threads of a process, in bounded memory |
 //! | [`limit`] | and by another algorithm: [`bucket`], [`fixed_window`], [`sliding_window`], [`sliding_log`]? |
 //! | [`limit_table`] | the same for many keys, and several limits at once |
+//! | [`lease`] | is this request within a rate that several nodes share through a store? |
+//! | [`lease_table`] | the same for many keys |
+//! | [`lease_store`] | and what does the store do for it? |
 //! | [`quota`] | does this key hold as many as it may? |
 //! | [`fair_queue`] | whose turn is it among those that wait? |
 //! | [`service_time`] | how long will this one wait? |
@@ -33,6 +36,10 @@ pub mod gcra;
 pub mod gradient;
 pub mod hash;
 pub mod jump;
+pub mod lease;
+mod lease_state;
+pub mod lease_store;
+pub mod lease_table;
 pub mod limit;
 pub mod limit_table;
 pub mod maglev;
@@ -55,6 +62,10 @@ pub use gcra::{BadRate, Decision, Gcra};
 pub use gradient::{Gradient, Settings as GradientSettings};
 pub use hash::{hash_key, mix64, stable_hash};
 pub use jump::jump;
+pub use lease::{Fallback, Lease, LeaseAsk};
+pub use lease_state::LeaseDecision;
+pub use lease_store::store_gcra;
+pub use lease_table::LeaseTable;
 pub use limit::{Answer, Limit, Said};
 pub use limit_table::{Held, LimitTable};
 pub use maglev::{BadMaglev, Maglev};
