@@ -49,7 +49,6 @@ pub struct Lease {
     /// How far the TAT of the store may be ahead, in nanoseconds.
     capacity: i64,
     slack_us: i64,
-    hold: i64,
     fallback: Fallback,
 }
 
@@ -119,17 +118,11 @@ impl Lease {
             0
         };
         let slack_us = slack / US;
-        let two = 2 * if interval > Self::WINDOW as i64 {
-            interval
-        } else {
-            Self::WINDOW as i64
-        };
         Ok(Self {
             interval,
             burst,
             capacity: span + slack_us * US,
             slack_us,
-            hold: two,
             fallback,
         })
     }
@@ -139,10 +132,14 @@ impl Lease {
         self.burst as u64
     }
 
-    /// How long what was granted may be used, from when it was asked for: 200 ms, or the time of two tokens if that is
-    /// longer.
+    /// How long what was granted may be used, from when it was asked for: 200 ms. A node's last token lasts for the time of
+    /// eight tokens more.
     pub const fn hold(&self) -> u64 {
-        self.hold as u64
+        2 * Self::WINDOW
+    }
+
+    pub(crate) const fn keep(&self) -> i64 {
+        self.hold() as i64 + self.interval.saturating_mul(8)
     }
 
     /// What a node admits at once of a key it has not heard of.
@@ -154,8 +151,8 @@ impl Lease {
     /// By how many tokens `nodes` nodes together may exceed what one process admits, which is the burst and what the
     /// time brings. See the module for when it holds.
     pub const fn bound(&self, nodes: u64) -> u64 {
-        let beyond = (self.capacity - self.burst * self.interval) + self.hold;
-        (beyond as u64).div_ceil(self.interval as u64) + self.debts(nodes)
+        let beyond = (self.capacity - self.burst * self.interval) as u64 + self.hold();
+        beyond.div_ceil(self.interval as u64) + self.debts(nodes) + whole(nodes) as u64
     }
 
     /// What the store's script is given for an ask: interval in nanoseconds, burst, slack in microseconds, least, most,

@@ -79,10 +79,17 @@ impl LeaseState {
             self.shift(-behind);
         }
         self.at = self.at.max(now);
-        for batch in &mut self.credit {
-            if self.at.saturating_sub(batch.since) > lease.hold() as i64 {
-                *batch = Batch::NONE;
+        // The last token lasts longer: a node with little traffic would lose each before its next request.
+        let mut last = 1;
+        for batch in self.credit.iter_mut().rev() {
+            let age = self.at.saturating_sub(batch.since);
+            if age > lease.hold() as i64 {
+                batch.tokens = match age > lease.keep() {
+                    true => 0,
+                    false => batch.tokens.min(last),
+                };
             }
+            last = (last - batch.tokens).max(0);
         }
     }
 
@@ -284,7 +291,8 @@ impl LeaseState {
             return None;
         }
         let demand = self.demand();
-        let low = demand >> FRACTION;
+        // Half an interval: longer than an answer takes.
+        let low = demand >> (FRACTION + 1);
         let room = (self.room(lease) - self.debt - self.flight).max(0);
         let credit = self.credit();
         let free = self.share(lease, want.nodes) - self.debt - self.flight;
