@@ -93,6 +93,17 @@ impl LeaseState {
         }
     }
 
+    /// Leaves the store if it is not there, or did not answer for too long.
+    pub(crate) fn look_around(&mut self, lease: &Lease, nodes: u64, up: bool) {
+        if self.asking > 0 && self.at.saturating_sub(self.asked_at) > Lease::PATIENCE as i64 {
+            self.asking = 0;
+            self.fail(lease, nodes);
+        }
+        if !up && !self.alone {
+            self.leave(lease, nodes);
+        }
+    }
+
     /// Decides for a request of `cost`, no higher than the burst, and counts it if it is admitted. `known`: whether it was
     /// decided before, and waited for an answer since.
     pub(crate) fn decide(&mut self, lease: &Lease, want: Want) -> LeaseDecision {
@@ -101,13 +112,6 @@ impl LeaseState {
         } = want;
         if !want.again {
             self.wanted = self.wanted.saturating_add(cost).min(MOST_WANTED);
-        }
-        if self.asking > 0 && self.at.saturating_sub(self.asked_at) > Lease::PATIENCE as i64 {
-            self.asking = 0;
-            self.fail(lease, nodes);
-        }
-        if !up && !self.alone {
-            self.leave(lease, nodes);
         }
         let credit = self.credit();
         let missing = (cost - credit).max(0);

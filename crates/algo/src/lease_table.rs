@@ -146,6 +146,7 @@ impl LeaseTable {
             again,
             tag,
         };
+        state.look_around(&self.lease, nodes, up);
         if cost == 0 || cost > self.lease.burst() {
             return peek(&state, &self.lease, cost, nodes);
         }
