@@ -42,7 +42,7 @@ pub struct Outcome {
     /// Tokens admitted at each node.
     pub admitted: Vec<u64>,
     /// Tokens that one process would have admitted of all that was offered.
-    pub alone: u64,
+    pub one_process: u64,
     /// Calls of the store.
     pub calls: u64,
     /// Requests.
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
                     self.outcome.requests += 1;
                     if let Decision::Admit { tat, .. } = self.one.check(self.one_tat, now, cost) {
                         self.one_tat = tat;
-                        self.outcome.alone += cost;
+                        self.outcome.one_process += cost;
                     }
                     self.decide(node, now, cost, false);
                 }

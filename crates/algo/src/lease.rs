@@ -15,7 +15,7 @@
 //!
 //! **Bound.** While each node reaches the store and `nodes` does not change, all nodes together admit in any time t at most
 //!
-//! > max(burst, rate · window) + rate · (t + hold) + nodes · opening
+//! > max(burst, rate · window) + rate · (t + hold) + nodes · (opening + kept)
 //!
 //! that is [`Lease::bound`] tokens more than one process would. Proof: let V be what the store has charged beyond now, in
 //! tokens, and V' that and all debt. A debt of a node is at most its opening, so V' ≤ V + nodes · opening. A grant leaves
@@ -23,7 +23,8 @@
 //! owe before it next heard from the store is at most its opening. After that it knows that V is above the burst, and
 //! gets a share of a more only when nodes · a have drained since; over all nodes that is no more than drains. So V' stays
 //! below max(burst, rate · window) + nodes · opening. What is admitted in t is debt of that time, or was granted at most
-//! `hold` before it; so it is at most V' at the end and what drained in t + hold.
+//! `hold` before it, or is one of the few tokens that a node keeps for longer; without these it is at most V' at the end
+//! and what drained in t + hold.
 //!
 //! From the debts' being charged follows that the *mean* is the limit's own: what was too much is waited for.
 //!
@@ -132,14 +133,28 @@ impl Lease {
         self.burst as u64
     }
 
-    /// How long what was granted may be used, from when it was asked for: 200 ms. A node's last token lasts for the time of
-    /// eight tokens more.
+    /// How long what was granted may be used, from when it was asked for: 200 ms. A node's last few, [`kept`](Self::kept),
+    /// last two seconds more, or the time of eight tokens if that is longer.
     pub const fn hold(&self) -> u64 {
         2 * Self::WINDOW
     }
 
     pub(crate) const fn keep(&self) -> i64 {
-        self.hold() as i64 + self.interval.saturating_mul(8)
+        let eight = 8 * self.interval;
+        let more = if eight > MOST_KEPT { eight } else { MOST_KEPT };
+        self.hold() as i64 + more
+    }
+
+    /// How many tokens of a node's credit outlast [`hold`](Self::hold): an eighth of its opening, 1 to 32.
+    pub const fn kept(&self, nodes: u64) -> u64 {
+        let some = self.opening(nodes) / 8;
+        if some > 32 {
+            32
+        } else if some > 0 {
+            some
+        } else {
+            1
+        }
     }
 
     /// What a node admits at once of a key it has not heard of.
@@ -152,7 +167,8 @@ impl Lease {
     /// time brings. See the module for when it holds.
     pub const fn bound(&self, nodes: u64) -> u64 {
         let beyond = (self.capacity - self.burst * self.interval) as u64 + self.hold();
-        beyond.div_ceil(self.interval as u64) + self.debts(nodes) + whole(nodes) as u64
+        beyond.div_ceil(self.interval as u64)
+            + (self.opening(nodes) + self.kept(nodes)) * whole(nodes) as u64
     }
 
     /// What the store's script is given for an ask: interval in nanoseconds, burst, slack in microseconds, least, most,
@@ -214,6 +230,8 @@ pub(crate) const fn whole(nodes: u64) -> i64 {
 
 const US: i64 = 1000;
 pub(crate) const MS: i64 = 1_000_000;
+/// Nanoseconds.
+const MOST_KEPT: i64 = 2000 * MS;
 /// Nanoseconds of a token: rounding them up costs less than 1 in 100.
 const FASTEST: u64 = 100;
 /// Nanoseconds: burst and debts together fit the 2^53 of a number in a script.

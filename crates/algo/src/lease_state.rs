@@ -72,15 +72,19 @@ impl LeaseState {
         failures: 0,
     };
 
-    /// Brings a state to `now`: what was granted too long ago is gone.
-    pub(crate) fn settle(&mut self, lease: &Lease, now: i64) {
+    /// Brings a state to `now`.
+    pub(crate) fn settle(&mut self, now: i64) {
         let behind = self.at - now;
         if behind > MAX_BACK as i64 {
             self.shift(-behind);
         }
         self.at = self.at.max(now);
-        // The last token lasts longer: a node with little traffic would lose each before its next request.
-        let mut last = 1;
+    }
+
+    /// What was granted too long ago is gone. Leaves the store if it is not there, or did not answer for too long.
+    pub(crate) fn look_around(&mut self, lease: &Lease, nodes: u64, up: bool) {
+        // The last tokens last longer: a node with little traffic would lose most of each slice.
+        let mut last = lease.kept(nodes) as i64;
         for batch in self.credit.iter_mut().rev() {
             let age = self.at.saturating_sub(batch.since);
             if age > lease.hold() as i64 {
@@ -91,10 +95,6 @@ impl LeaseState {
             }
             last = (last - batch.tokens).max(0);
         }
-    }
-
-    /// Leaves the store if it is not there, or did not answer for too long.
-    pub(crate) fn look_around(&mut self, lease: &Lease, nodes: u64, up: bool) {
         if self.asking > 0 && self.at.saturating_sub(self.asked_at) > Lease::PATIENCE as i64 {
             self.asking = 0;
             self.fail(lease, nodes);
@@ -104,8 +104,7 @@ impl LeaseState {
         }
     }
 
-    /// Decides for a request of `cost`, no higher than the burst, and counts it if it is admitted. `known`: whether it was
-    /// decided before, and waited for an answer since.
+    /// Decides for a request of a cost no higher than the burst, and counts it if it is admitted.
     pub(crate) fn decide(&mut self, lease: &Lease, want: Want) -> LeaseDecision {
         let Want {
             cost, nodes, up, ..
@@ -309,8 +308,12 @@ impl LeaseState {
         if !takes && self.debt == 0 && !self.alone {
             return None;
         }
-        let spare = (room + whole(want.nodes) * 2 - 1) / (whole(want.nodes) * 2);
-        let target = ((demand * 2) >> FRACTION).max(spare.min(FULL_SLICE));
+        // More than is wanted soon, if the store had plenty when it was last heard: that saves calls.
+        let told =
+            (lease.capacity() - self.tat.saturating_sub(self.told_at).max(0)) / lease.interval();
+        let several = whole(want.nodes) * 2;
+        let spare = (room.min(told.max(0)) + several - 1) / several;
+        let target = ((demand * 3) >> (FRACTION + 1)).max(spare.min(lease.kept(want.nodes) as i64));
         let most = match room >= least {
             true => (target - credit)
                 .max(least)
@@ -320,12 +323,14 @@ impl LeaseState {
         let charge = std::mem::take(&mut self.debt);
         self.asking += 1;
         self.flight += charge;
+        // Of a node with few requests an ask counts as up to four.
+        let few = ((ENOUGH << FRACTION) / demand.max(1)).clamp(1, 4);
         self.demand = demand;
         self.wanted = 0;
         self.asked_at = self.at;
         // A quarter more or less, or nodes that ask in step would always share alike.
         let jitter = (mix64(want.tag ^ self.at as u64) % (INTERVAL as u64 / 2)) as i64;
-        self.pace = self.pace.max(self.at) + INTERVAL - INTERVAL / 4 + jitter;
+        self.pace = self.pace.max(self.at) + few * INTERVAL - INTERVAL / 4 + jitter;
         Some(lease.ask(self.at, least, most, charge, want.nodes))
     }
 
@@ -405,6 +410,7 @@ impl LeaseState {
             &mut self.at,
             &mut self.tat,
             &mut self.asked_at,
+            &mut self.told_at,
             &mut self.pace,
             &mut self.own,
             &mut older.since,
@@ -464,8 +470,10 @@ impl Batch {
 /// Before all times; sums with it do not wrap.
 const NEVER: i64 = i64::MIN / 4;
 const INTERVAL: i64 = Lease::INTERVAL as i64;
-/// By how much asks may come before their pace: five at once.
-const TOLERANCE: i64 = 4 * INTERVAL;
+/// By how much asks may come before their pace: five at once, if each is for one request.
+const TOLERANCE: i64 = 20 * INTERVAL;
+/// Requests for which one call of the store is little.
+const ENOUGH: i64 = 25;
 /// Tokens for which one call of the store is little.
 const FULL_SLICE: i64 = 32;
 /// Bits of a demand that are a fraction.

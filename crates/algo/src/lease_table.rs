@@ -110,7 +110,7 @@ impl LeaseTable {
         let mut set = self.set(tag);
         if let Some(way) = set.find(tag) {
             let state = &mut set.states[way];
-            state.settle(&self.lease, now as i64);
+            state.settle(now as i64);
             let reset_after = reset_after.min(MOST) as i64;
             state.granted(&self.lease, ask, granted.min(MOST) as i64, reset_after);
         }
@@ -122,7 +122,7 @@ impl LeaseTable {
         let mut set = self.set(tag);
         if let Some(way) = set.find(tag) {
             let state = &mut set.states[way];
-            state.settle(&self.lease, now as i64);
+            state.settle(now as i64);
             state.failed(&self.lease, nodes);
         }
     }
@@ -217,13 +217,13 @@ impl Set {
     fn place(&mut self, tag: u64, lease: &Lease, now: i64) -> (usize, LeaseState) {
         if let Some(way) = self.find(tag) {
             let mut state = self.states[way];
-            state.settle(lease, now);
+            state.settle(now);
             return (way, state);
         }
         let mut floor = self.floor;
         let way = self.find(EMPTY).unwrap_or_else(|| {
             for state in &mut self.states {
-                state.settle(lease, now);
+                state.settle(now);
             }
             let least = (0..WAYS).min_by_key(|&way| self.states[way].weight(lease));
             let way = least.unwrap_or_default();

@@ -8,8 +8,8 @@ const SEC: u64 = 1_000_000_000;
 fn what_is_stated_of_a_limit() {
     // count, period, burst, nodes: opening, bound.
     for (count, period, burst, nodes, opening, bound) in [
-        (1000, SEC, 1000, 1, 1000, 200 + 1000 + 1),
-        (1000, SEC, 1000, 2, 500, 200 + 1000 + 2),
+        (1000, SEC, 1000, 1, 1000, 200 + 1000 + 32),
+        (1000, SEC, 1000, 2, 500, 200 + 1000 + 64),
         (1000, SEC, 1, 2, 1, 99 + 200 + 2 + 2),
         (10, SEC, 10, 3, 3, 2 + 9 + 3),
         (1, SEC, 1, 2, 1, 1 + 2 + 2),
