@@ -236,7 +236,8 @@ impl Filter for Concurrency {
             ("priorities", self.levels.reads_consumer()),
         ]
         .into_iter()
-        .filter_map(|(key, reads)| reads.then(|| key.to_owned()))
+        .filter(|(_, reads)| *reads)
+        .map(|(key, _)| key.to_owned())
         .collect()
     }
 
