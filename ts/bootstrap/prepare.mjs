@@ -134,16 +134,19 @@ function addon(release) {
   return true;
 }
 
-/** Compiles TypeScript, and writes the entry `dist/main.js`. */
+/** Compiles TypeScript, puts the scripts of the store beside it, and writes the entry `dist/main.js`. */
 function typescript() {
   const inputs = ['ts', 'test', 'bench', 'bindings', 'tsconfig.json', 'package-lock.json'];
-  const stamp = stampOf(inputs, /\.(ts|json)$/);
+  const stamp = stampOf(inputs, /\.(ts|json|lua)$/);
   const entry = join(ROOT, 'dist', 'main.js');
   if (existsSync(entry) && stamps().typescript === stamp) return false;
   say('compiling TypeScript (tsc) …');
   // What was compiled from a file that is gone must not be run.
   for (const folder of ['ts', 'test', 'bench']) prune(join(ROOT, 'dist', folder), join(ROOT, folder));
   must(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '--project', ROOT]);
+  for (const name of readdirSync(join(ROOT, SCRIPTS))) {
+    if (name.endsWith('.lua')) copyFileSync(join(ROOT, SCRIPTS, name), join(ROOT, 'dist', SCRIPTS, name));
+  }
   writeFileSync(entry, "#!/usr/bin/env node\nimport './ts/main.js';\n");
   chmodSync(entry, 0o755);
   keepStamp('typescript', stamp);
@@ -208,5 +211,6 @@ function output(command, args) {
 const NODE = 20;
 const RUST = [1, 88];
 const PACKAGE = 'ironsluice-bindings';
+const SCRIPTS = 'ts/store';
 const STAMPS = join(ROOT, 'dist', '.stamps.json');
 const SKIPPED = new Set(['node_modules', 'target', 'dist', '.venv', 'corpus', 'results', '__pycache__']);
