@@ -65,6 +65,7 @@ test('the main package has what it names, and nothing of a clone', async () => {
     files.filter((path) => /\.node$|\.tsbuildinfo$|(^|\/)(test|bench|crates|src|demo[^/]*)(\/|$)/.test(path)),
     [],
   );
+  assert.ok(files.includes('dist/ts/store/gcra.lua'), 'the scripts of the store');
   for (const key of ['private', 'scripts', 'devDependencies']) assert.ok(!(key in manifest), key);
   assert.deepEqual(Object.keys(manifest.exports['.'] ?? {})[0], 'types');
 });
