@@ -346,8 +346,8 @@ const MALFORMED: [what: string, header: Buffer][] = [
   ['v1: too long', Buffer.from(`PROXY UNKNOWN ${'x'.repeat(100)}`)],
   ['v1: bare LF', Buffer.from('PROXY UNKNOWN\n')],
 ];
-for (const door of ['edge', 'app'] as const)
-  test(`a malformed header closes its connection wherever it is cut, and is counted: ${door}`, async (t) => {
+test('a malformed header closes its connection wherever it is cut, and is counted', async (t) => {
+  for (const door of ['edge', 'app'] as const) {
     const { gateway: running, port } = await behindDoor(t, door);
     const fine = await raw(t, port);
     await fine.send(good());
@@ -370,7 +370,8 @@ for (const door of ['edge', 'app'] as const)
     }
     const counted = new RegExp(`^ironsluice_bad_requests_total\\{code="proxy_header"\\} ${sent}$`, 'm');
     await until(async () => counted.test(await running.metrics()), String(counted));
-  });
+  }
+});
 
 test('at the door of an app too a header says who the client is, and one that is missing closes', async (t) => {
   const { port } = await behindDoor(t, 'app');

@@ -308,3 +308,64 @@ const HEADS: u64 = 4 << 10;
 const SLICE: usize = 2 << 10;
 /// Bytes that wait for the socket before the codec writes no more.
 const OUTPUT: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http2::frames::PREFACE;
+
+    /// How many bytes the codec gets in each of these turns.
+    fn taken(line: &mut Line, io: &mut Io, turns: &[u64]) -> Vec<usize> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut room = [0; 1000];
+        let mut took = Vec::new();
+        for now in turns {
+            line.grant(*now);
+            let mut sum = 0;
+            loop {
+                let mut into = ReadBuf::new(&mut room);
+                match Pin::new(&mut *io).poll_read(&mut cx, &mut into) {
+                    Poll::Ready(Ok(())) if !into.filled().is_empty() => sum += into.filled().len(),
+                    _ => break,
+                }
+            }
+            took.push(sum);
+        }
+        took
+    }
+
+    fn frame(kind: u8, len: usize) -> Vec<u8> {
+        let mut frame = vec![0, (len >> 8) as u8, len as u8, kind, 4, 0, 0, 0, 1];
+        frame.resize(9 + len, 0xbe);
+        frame
+    }
+
+    #[test]
+    fn many_heads_are_given_in_parts_and_bodies_are_not() {
+        for (piece, turns, want) in [
+            (frame(0, 9000), &[1, 2][..], vec![9009, 0]),
+            (frame(1, 1000), &[1, 2][..], vec![1009, 0]),
+            (
+                frame(1, 5000),
+                &[1, 1, 2, 3, 4][..],
+                vec![SLICE, 0, SLICE, 913, 0],
+            ),
+            (
+                frame(1, 60).repeat(40),
+                &[1, 2, 3][..],
+                vec![SLICE, 2760 - SLICE, 0],
+            ),
+        ] {
+            let (mut line, mut io) = Line::new(Frames::new(2000, true, 1), 1);
+            line.feed(PREFACE, 1);
+            assert_eq!(taken(&mut line, &mut io, &[1]), [24]);
+            line.feed(&piece, 1);
+            assert_eq!(taken(&mut line, &mut io, turns), want);
+            assert!(!line.is_held());
+        }
+        let (mut line, mut io) = Line::new(Frames::new(2000, true, 1), 1);
+        line.feed(&[&PREFACE[..], &frame(1, 5000)].concat(), 1);
+        assert_eq!(taken(&mut line, &mut io, &[1]), [SLICE]);
+        assert!(line.is_held() && line.is_full() && line.is_woken());
+    }
+}
