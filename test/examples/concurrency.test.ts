@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { example } from '../kit/example.js';
 
-test('the quiet tenant is served among the first', async (t) => {
+test('the quiet tenant is served before the loud one is through', async (t) => {
   const origin = example(t, 'concurrency', 'node origin.mjs', { ORIGIN: '127.0.0.1:0' });
   const [, ORIGIN = ''] = await origin.printed(/^listens on (\S+)$/m);
   const running = example(t, 'concurrency', 'npx ironsluice start', { PORT: '0', ORIGIN });
@@ -19,7 +19,7 @@ test('the quiet tenant is served among the first', async (t) => {
   const loud = Array.from({ length: 20 }, () => ask('loud'));
   await running.printed(/^loud 503 concurrency_limited$/m);
   await Promise.all([...loud, ask('quiet')]);
-  assert.ok(order.indexOf('quiet') >= 0 && order.indexOf('quiet') <= 4, order.join(' '));
-  assert.ok(order.length >= 9 && order.length <= 11, `${order.length} were served`);
+  assert.ok(order.indexOf('quiet') >= 0 && order.indexOf('quiet') < order.length - 3, order.join(' '));
+  assert.ok(order.length >= 16 && order.length <= 19, `${order.length} were served`);
   await running.printed(/^quiet 200 -$/m);
 });

@@ -96,6 +96,9 @@ test('keys are apart, and what is in flight counts over a reload', async (t) => 
   assert.equal((await edge.get('/', field({ 'x-key': 'a' }))).status, 429);
   await edge.gateway.reload(edge.config([limit({ key: 'header:x-key', status: 420 })]));
   assert.equal((await edge.get('/', field({ 'x-key': 'a' }))).status, 420);
+  await edge.gateway.reload(edge.config([limit({ key: 'header:x-key', max_keys: 1 })]));
+  const none = await edge.get('/', field({ 'x-key': 'c' }));
+  assert.deepEqual([none.status, await code(none)], [503, 'concurrency_keys']);
   edge.answer();
   edge.answer();
   for (const answer of [a, b]) assert.equal((await answer)?.status, 200);

@@ -1,6 +1,6 @@
 //! concurrency: lets so many requests be in flight at a time for each key, and others wait for their turn.
 //!
-//! Config:  `{ use: concurrency, limit: 100, queue: 500, fair_by: consumer }`
+//! Config:  `{ use: concurrency, limit: 100, queue: 500, fair_by: client_ip }`
 //! Reads:   what `key`, `fair_by` and the priorities name; `grpc-timeout` and the field `deadline_header`.
 //! Asks:    a wait for its turn, at most `queue_timeout`, if there is a `queue`. The count is this process's own, exact over
 //!          all its threads.
@@ -49,7 +49,7 @@ pub struct Config {
     #[serde(default = "second")]
     pub queue_timeout: Duration,
     /// Whose requests wait apart and have even shares of the slots' time: a key, as that of `rate_limit`. In a full queue the newest of who has
-    /// the most waiting gives way. Default: none, first come, first served.
+    /// the most waiting gives way; `queue` must be at least 16. Default: none, first come, first served.
     pub fair_by: Option<LimitKeys>,
     /// A field of the request that says its priority: `critical`, `high`, `normal` or `low`. Clients can write it: let a filter
     /// before remove or set it. Default: none.
@@ -124,6 +124,10 @@ impl Concurrency {
                     b.fault(key, why, "write queue: 100, or remove the key");
                 }
             }
+        }
+        if config.fair_by.is_some() && queue > 0 && queue < LEAST_FAIR {
+            let why = format!("{queue} places are too few to tell who has more of them");
+            b.fault("queue", why, format!("write {LEAST_FAIR} or more"));
         }
         let levels = Levels::build(
             config.priority_header,
@@ -201,6 +205,18 @@ impl Concurrency {
         };
         let reply = Reply::problem(status, why.code(), text);
         Verdict::Reply(Box::new(reply.with("retry-after", seconds.to_string())))
+    }
+}
+
+impl Why {
+    /// The stable word.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Full => "concurrency_limited",
+            Self::Late => "concurrency_queue_timeout",
+            Self::Deadline => "deadline_unreachable",
+            Self::Keys => "concurrency_keys",
+        }
     }
 }
 
@@ -315,6 +331,9 @@ impl Filter for Concurrency {
         wake(cx, wakes);
     }
 }
+
+/// Places of a fair queue: two for each queue of a tenant's hand.
+const LEAST_FAIR: usize = 16;
 
 #[cfg(test)]
 #[path = "concurrency_tests.rs"]

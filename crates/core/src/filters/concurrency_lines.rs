@@ -58,16 +58,6 @@ pub(super) enum Why {
 
 impl Why {
     pub const ALL: [Self; 4] = [Self::Full, Self::Late, Self::Deadline, Self::Keys];
-
-    /// The stable word.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Full => "concurrency_limited",
-            Self::Late => "concurrency_queue_timeout",
-            Self::Deadline => "deadline_unreachable",
-            Self::Keys => "concurrency_keys",
-        }
-    }
 }
 
 /// What became of a wish.

@@ -218,7 +218,7 @@ fn faults_say_where() {
         (json!({ "limit": 1, "queue": 65537 }), &["queue"]),
         (json!({ "limit": 1, "status": 200 }), &["status"]),
         (
-            json!({ "limit": 1, "queue": 1, "fair_by": ["client_ip", "route"] }),
+            json!({ "limit": 1, "queue": 16, "fair_by": ["client_ip", "route"] }),
             &[],
         ),
     ] {
