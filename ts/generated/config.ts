@@ -299,7 +299,7 @@ export interface ConcurrencyFilter {
   default_priority?: Priority;
   /**
    * Whose requests wait apart and have even shares of the slots' time: a key, as that of `rate_limit`. In a full queue the newest of who has
-   * the most waiting gives way. Default: none, first come, first served.
+   * the most waiting gives way; `queue` must be at least 16. Default: none, first come, first served.
    */
   fair_by?: LimitKey | LimitKey[];
   /** What is counted apart, as the key of `rate_limit`. Default: `route`, all requests of the route together. */
