@@ -104,7 +104,7 @@ test("every filter's config in the reference passes the check", async () => {
 
 /** What a filter must have before it. */
 function before(text: string): Filter[] {
-  return /use: quota|: consumer\b/.test(text) ? [keysOf('acme')] : [];
+  return /use: quota|(key|_by): consumer\b/.test(text) ? [keysOf('acme')] : [];
 }
 
 test('every program in TypeScript compiles, against the types that users get', () => {
