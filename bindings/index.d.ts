@@ -165,6 +165,26 @@ export interface ProxyHeader {
   length: number
 }
 
+/** A Redis or Valkey. */
+export interface StoreSettings {
+  /** URLs, as written. */
+  urls: Array<string>
+  /** True if it is a cluster, also with one URL. */
+  isCluster: boolean
+  /** Sentinels that know the primary. */
+  sentinel?: SentinelSettings
+  /** The ACL user. */
+  username?: string
+  /** Its password. */
+  password?: string
+  /** TLS; paths as written. */
+  tls?: StoreTlsSettings
+  /** How long a call may take, milliseconds. */
+  timeoutMs: number
+  /** What all keys begin with. */
+  prefix: string
+}
+
 /** A certificate that an authority issued before. */
 export interface KeptCertificate {
   /** The name that clients ask for. */
@@ -310,6 +330,20 @@ export interface GcraOptions {
   maxKeys?: number
 }
 
+/** A script of the store that is to run. */
+export interface StoreAsk {
+  /** Names it in `answer`. */
+  number: number
+  /** The script's name: `ts/store/NAME.lua`. */
+  script: string
+  /** The one key it touches. */
+  key: Buffer
+  /** Its arguments, whole numbers. */
+  args: Array<number>
+  /** After this nobody wants the answer: milliseconds of `process.hrtime`. */
+  until: number
+}
+
 /** A type-length-value of a version 2 header, as it was read. */
 export interface ProxyTlv {
   /** Its type; see `TLV`. */
@@ -360,6 +394,18 @@ export interface WorkerStats {
   gc: number
   /** Requests it has answered since it started. */
   requests: number
+}
+
+/** How connections to the store are secured; files are PEM. */
+export interface StoreTlsSettings {
+  /** The file of the authorities. */
+  ca?: string
+  /** The file of the certificate that is shown. */
+  cert?: string
+  /** The file of its key. */
+  key?: string
+  /** The name in the store's certificate. */
+  serverName?: string
 }
 
 /** One end of a connection. */
@@ -422,6 +468,18 @@ export declare class Reactor {
   close(): void
 }
 
+/** Sentinels. */
+export interface SentinelSettings {
+  /** What they call the primary. */
+  name: string
+  /** `HOST` or `HOST:PORT`. */
+  nodes: Array<string>
+  /** Their own ACL user. */
+  username?: string
+  /** Its password. */
+  password?: string
+}
+
 /** The calls of plugins of one gateway, for the one thread that answers them. */
 export declare class PluginAsks {
   /**
@@ -434,6 +492,23 @@ export declare class PluginAsks {
   /** Answers calls. Returns what is wrong with verdicts that are none: these calls have failed. */
   answer(answers: Array<PluginAnswer>): Array<VerdictFault>
   /** Answers no more: what was taken has failed. The second time does nothing. */
+  close(): void
+}
+
+/** The calls of the store of one gateway, for the one thread that answers them. */
+export declare class StoreAsks {
+  /**
+   * Begins to answer for gateway `id`, in the place of whoever did. `wake` is called when there is something
+   * to take: once, until it is taken. Throws `closed` if there is no such gateway.
+   */
+  constructor(id: number, wake: () => void)
+  /** What waits, at most 256; if there is more, `wake` is called again. */
+  take(): Array<StoreAsk>
+  /** Answers calls. */
+  answer(answers: Array<StoreAnswer>): void
+  /** Says what is known of the store; limits of several nodes go by it. */
+  note(note: StoreNote): void
+  /** Answers no more: what was taken has failed, and the store counts as gone. The second time does nothing. */
   close(): void
 }
 
@@ -521,6 +596,8 @@ export interface Settings {
   hasQuotas: boolean
   /** Certificates that `acme` of listeners asks for, each once. */
   acme: Array<AcmeSettings>
+  /** `store`, if it is not the memory of this process. */
+  store?: StoreSettings
 }
 
 /** What a consumer had used of a window, as the ledger has it. */
@@ -574,6 +651,16 @@ export interface PluginAnswer {
   body?: Buffer
 }
 
+/** What a script returned. */
+export interface StoreAnswer {
+  /** Of its `StoreAsk`. */
+  number: number
+  /** Whole numbers; none if the call failed. */
+  values?: Array<number>
+  /** True if it failed because its time was over. */
+  late?: boolean
+}
+
 /** What any thread may read of a gateway. */
 export declare class GatewayView {
   private constructor()
@@ -614,6 +701,16 @@ export declare class GatewayView {
   ready(): boolean
   /** Where a consumer stands with each quota, as JSON; without one all that used something. */
   quotas(consumer?: string | undefined | null): string
+}
+
+/** What is known of the store. */
+export interface StoreNote {
+  /** Whether it answers. */
+  up: boolean
+  /** How many nodes live, this one among them. */
+  nodes: number
+  /** Its clock, microseconds since 1970; 0 if nobody knows. */
+  clock: number
 }
 
 /** What this side has made ready for a config. */

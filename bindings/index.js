@@ -22,6 +22,7 @@ export const {
   quiet,
   Reactor,
   Rendezvous,
+  StoreAsks,
   version,
   writeProxyHeader,
 } = addon;

@@ -17,7 +17,7 @@
  */
 import { isIP } from 'node:net';
 import type { Fault } from './errors.js';
-import { CONTENT_TYPE, expose } from './metrics.js';
+import { CONTENT_TYPE, type CoreMetric, expose } from './metrics.js';
 import type { Handler, Reply, Request } from './server.js';
 
 /** What the routes read; all of it answers without the main thread, except `reload`. */
@@ -26,6 +26,8 @@ export interface AdminSource {
   metrics(): string;
   /** Where a consumer stands with each quota, or all do that used something, JSON. */
   quotas(consumer?: string): string;
+  /** What is counted of the store. */
+  store(): CoreMetric[];
   /** The core's endpoints, JSON. */
   upstreams(): string;
   revision(): number;
@@ -46,7 +48,11 @@ export type Reloaded =
 export function adminHandler(source: AdminSource): Handler {
   const routes: Record<string, Partial<Record<string, (request: Request) => Promise<Reply> | Reply>>> = {
     '/metrics': {
-      GET: async () => ({ status: 200, type: CONTENT_TYPE, body: await expose(source.metrics()) }),
+      GET: async () => ({
+        status: 200,
+        type: CONTENT_TYPE,
+        body: await expose(source.metrics(), source.store()),
+      }),
     },
     '/healthz': { GET: () => json(200, '{"status":"ok"}') },
     '/readyz': {

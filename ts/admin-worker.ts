@@ -11,6 +11,7 @@ import { adminHandler, type Reloaded } from './admin-routes.js';
 import { type Choice, choose } from './http/load.js';
 import { attach } from './native.js';
 import { type Bind, listen } from './server.js';
+import { metricsOf, readFigures } from './store/figures.js';
 
 /** What the worker is started with. */
 export interface Start {
@@ -18,6 +19,8 @@ export interface Start {
   id: number;
   bind: Bind;
   settings: Settings;
+  /** Numbers of the store; see `store/figures.ts`. */
+  store: SharedArrayBuffer;
 }
 
 /** What can change while it runs. */
@@ -71,6 +74,7 @@ async function run(port: MessagePort, start: Start): Promise<void> {
   const handler = adminHandler({
     metrics: () => view.metrics(),
     quotas: (consumer) => view.quotas(consumer),
+    store: () => metricsOf(readFigures(start.store)),
     upstreams: () => view.upstreams(),
     revision: () => view.revision(),
     ready: () => view.ready(),

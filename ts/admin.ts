@@ -20,6 +20,8 @@ export interface AdminOptions {
   /** `IP:port`. */
   bind: string;
   settings: Settings;
+  /** Numbers of the store; see `store/figures.ts`. */
+  store: SharedArrayBuffer;
   log: Log;
   /** Reloads from the source, or from `json`; resolves with the revision. */
   onReload(json: string | undefined): Promise<number>;
@@ -69,11 +71,11 @@ export class Admin {
   }
 
   async #start(bind: Bind): Promise<void> {
-    const { id } = this.#options;
+    const { id, store } = this.#options;
     prepareUws();
     const worker = new Worker(new URL('./admin-worker.js', import.meta.url), {
       name: 'ironsluice-admin',
-      workerData: { id, bind, settings: this.#settings } satisfies Start,
+      workerData: { id, bind, settings: this.#settings, store } satisfies Start,
       execArgv: [], // flags of the program, such as a test runner's, are not for this thread
       resourceLimits: { maxOldGenerationSizeMb: 256 },
     });

@@ -22,6 +22,8 @@ import { type Native, type Prepared, type Settings, start } from './native.js';
 import { Plugins } from './plugin/plugins.js';
 import { Resolver } from './resolve.js';
 import { keep } from './state.js';
+import { storeOf } from './store/settings.js';
+import { Store } from './store/store.js';
 
 /** How a gateway is run; nothing of it changes what requests get. */
 export interface GatewayOptions {
@@ -149,7 +151,7 @@ export class Gateway {
 
   /** The counters, as Prometheus text. */
   metrics(): Promise<string> {
-    return expose(this.#native.metrics());
+    return expose(this.#native.metrics(), this.#code.store.metrics());
   }
 
   /** Endpoints and their health. */
@@ -307,6 +309,7 @@ export class Gateway {
       id: this.#native.id,
       bind: adminBind,
       settings: shown(loaded, settings),
+      store: this.#code.store.figures,
       log: this.#log,
       onReload: (json) => this.reload(json === undefined ? undefined : parse(json)),
     });
@@ -339,18 +342,21 @@ async function ready(
   return { ...prepared, certificates, ...(usage === undefined ? {} : { usage }) };
 }
 
-/** The user's code that a config names: apps and plugins, each in threads of their own. */
+/** What runs beside the core in threads of its own: the user's apps and plugins, and the client of the store. */
 class Code {
   readonly apps: Apps;
+  readonly store: Store;
   readonly #plugins: Plugins;
 
   constructor(log: Log) {
+    this.store = new Store(log);
     this.apps = new Apps(log);
     this.#plugins = new Plugins(log);
   }
 
   /** Loads what a config needs beside what runs; then comes `commit` or `abandon`. */
   async prepare(loaded: Loaded, settings: Settings): Promise<Prepared> {
+    await this.store.prepare(await storeOf(loaded, settings));
     const plugins = await this.#plugins.prepare(loaded, settings);
     return { apps: await this.apps.prepare(loaded, settings), plugins, folder: folderOf(loaded) };
   }
@@ -358,16 +364,18 @@ class Code {
   /** What was prepared is in force; resolves when apps are at their doors. */
   commit(native: Native, settings: Settings): Promise<void> {
     this.#plugins.commit(native.id);
+    this.store.commit(native.id);
     return this.apps.commit(native, settings);
   }
 
   abandon(): void {
     this.apps.abandon();
+    this.store.abandon();
     this.#plugins.abandon();
   }
 
   async close(patienceMs: number): Promise<void> {
-    await Promise.all([this.apps.close(patienceMs), this.#plugins.close()]);
+    await Promise.all([this.apps.close(patienceMs), this.#plugins.close(), this.store.close()]);
   }
 }
 

@@ -30,10 +30,10 @@ interface HistogramSample {
 /** The content type of {@link expose}'s text. */
 export const CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
-/** The text of one scrape; `json` is what the core's `metrics()` gave. */
-export async function expose(json: string): Promise<string> {
+/** The text of one scrape; `json` is what the core's `metrics()` gave, `more` what is counted elsewhere. */
+export async function expose(json: string, more: readonly CoreMetric[] = []): Promise<string> {
   const registry = new Registry();
-  for (const metric of JSON.parse(json) as CoreMetric[]) {
+  for (const metric of [...(JSON.parse(json) as CoreMetric[]), ...more]) {
     const { name, type, help } = metric;
     // prom-client's own classes only count; a registry takes whatever can say its values.
     const source = {

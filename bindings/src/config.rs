@@ -44,6 +44,55 @@ pub struct Settings {
     pub has_quotas: bool,
     /// Certificates that `acme` of listeners asks for, each once.
     pub acme: Vec<AcmeSettings>,
+    /// `store`, if it is not the memory of this process.
+    pub store: Option<StoreSettings>,
+}
+
+/// A Redis or Valkey.
+#[napi(object)]
+pub struct StoreSettings {
+    /// URLs, as written.
+    pub urls: Vec<String>,
+    /// True if it is a cluster, also with one URL.
+    pub is_cluster: bool,
+    /// Sentinels that know the primary.
+    pub sentinel: Option<SentinelSettings>,
+    /// The ACL user.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+    /// TLS; paths as written.
+    pub tls: Option<StoreTlsSettings>,
+    /// How long a call may take, milliseconds.
+    pub timeout_ms: u32,
+    /// What all keys begin with.
+    pub prefix: String,
+}
+
+/// Sentinels.
+#[napi(object)]
+pub struct SentinelSettings {
+    /// What they call the primary.
+    pub name: String,
+    /// `HOST` or `HOST:PORT`.
+    pub nodes: Vec<String>,
+    /// Their own ACL user.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+}
+
+/// How connections to the store are secured; files are PEM.
+#[napi(object)]
+pub struct StoreTlsSettings {
+    /// The file of the authorities.
+    pub ca: Option<String>,
+    /// The file of the certificate that is shown.
+    pub cert: Option<String>,
+    /// The file of its key.
+    pub key: Option<String>,
+    /// The name in the store's certificate.
+    pub server_name: Option<String>,
 }
 
 /// A certificate that is to be had from an ACME authority.
@@ -166,6 +215,31 @@ fn settings(config: &Config) -> Settings {
         has_tls: has_tls(config),
         has_quotas: has_quotas(config),
         acme: acme(config),
+        store: config.store.redis().map(store),
+    }
+}
+
+fn store(redis: &config::RedisStore) -> StoreSettings {
+    let text = |file: &Option<config::text::File>| file.as_ref().map(ToString::to_string);
+    StoreSettings {
+        urls: redis.redis.iter().map(ToString::to_string).collect(),
+        is_cluster: redis.cluster,
+        sentinel: redis.sentinel.as_ref().map(|s| SentinelSettings {
+            name: s.name.clone(),
+            nodes: s.nodes.clone(),
+            username: s.username.clone(),
+            password: s.password.clone(),
+        }),
+        username: redis.username.clone(),
+        password: redis.password.clone(),
+        tls: redis.tls.as_ref().map(|tls| StoreTlsSettings {
+            ca: text(&tls.ca),
+            cert: text(&tls.client_cert),
+            key: text(&tls.client_key),
+            server_name: tls.sni.clone(),
+        }),
+        timeout_ms: ms(redis.timeout),
+        prefix: redis.prefix.clone(),
     }
 }
 

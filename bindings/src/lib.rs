@@ -17,6 +17,7 @@ mod guard;
 mod parts;
 mod reactor;
 mod registry;
+mod store;
 mod text;
 mod usage;
 mod uv;

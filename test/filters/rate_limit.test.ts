@@ -264,3 +264,27 @@ test('a key by the host of the handshake, which is one for requests without TLS'
   for (const url of [plain, plain]) statuses.push((await fetch(url)).status);
   assert.deepEqual(statuses, [200, 200, 429, 200, 429]);
 });
+
+test('without a store requests are refused or pass, as on_fail says, and none fails', async (t) => {
+  const cases = [
+    ['closed', 503, 'rate_limit_unavailable'],
+    ['open', 200, undefined],
+    ['fair_share', 200, undefined],
+  ] as const;
+  for (const mode of ['strict', 'leased'] as const) {
+    for (const [on_fail, status, code] of cases) {
+      const edge = await gateway(t, {
+        store: { redis: 'redis://127.0.0.1:9' },
+        routes: [
+          {
+            name: 'all',
+            filters: [limit({ scope: 'global', mode, on_fail }), { use: 'respond', status: 200, body: 'ok' }],
+          },
+        ],
+      });
+      const answer = await edge.get('/');
+      assert.equal(answer.status, status, `${mode} ${on_fail}`);
+      if (code !== undefined) assert.equal(((await answer.json()) as { code: string }).code, code);
+    }
+  }
+});

@@ -21,10 +21,7 @@ export interface Config {
   routes?: Route[];
   /** A directory of the gateway's own, for the last good config and for what `acme` brings. Default: nothing is kept. */
   state_dir?: File;
-  /**
-   * Where limits and other shared state are kept.
-   * @default "memory"
-   */
+  /** Where limits with `scope: global` are counted: `memory`, or a Redis that several gateways share. Default: `memory`. */
   store?: Store;
   /** Where requests go: at most 10000. */
   upstreams?: Upstream[];
@@ -833,6 +830,10 @@ export interface RateLimitFilter {
   max_keys?: number;
   /** How long `leaky_bucket` lets a request wait at most, up to 1m. Default: with a `burst` as long as its last one waits; else 1s. */
   max_wait?: Duration;
+  /** How nodes share the limit, of scope `global`. Default: `leased`. */
+  mode?: RateLimitMode;
+  /** What happens to requests while the store does not answer, of scope `global`. Default: `fair_share`. */
+  on_fail?: RateLimitOnFail;
   /** So many requests in such a time: `100/s`, `5/m`. Default: required, unless there are `limits`. */
   rate?: Rate;
   /** Who counts together. Default: `process`. */
@@ -856,10 +857,58 @@ export interface RateLimitLimit {
 }
 
 /**
+ * How nodes share a limit.
+ * - `leased`: A node takes tokens in the background, and decides by itself.
+ * - `strict`: The store is asked about each request.
+ */
+export type RateLimitMode = 'leased' | 'strict';
+
+/**
+ * What happens while the store does not answer.
+ * - `fair_share`: Each node admits its share: the rate and the burst, over the number of nodes that there were.
+ * - `open`: Requests pass.
+ * - `closed`: Requests are refused.
+ */
+export type RateLimitOnFail = 'fair_share' | 'open' | 'closed';
+
+/**
  * Who counts together.
  * - `process`: All threads of this process.
+ * - `global`: All gateways that share the `store`.
  */
-export type RateLimitScope = 'process';
+export type RateLimitScope = 'process' | 'global';
+
+/** A Redis or Valkey, alone, behind sentinels, or a cluster. */
+export interface RedisStore {
+  /** That it is a cluster. A list of several nodes is one anyway. Default: false. */
+  cluster?: boolean;
+  /** The password; write a variable such as `${REDIS_PASSWORD}`. Default: that of the URL, or none. */
+  password?: string;
+  /**
+   * What all keys begin with, 1 to 64 letters, digits, `.`, `_`, `-` and `:`. Gateways that count together have the same.
+   * @default "ironsluice"
+   */
+  prefix?: string;
+  /**
+   * Where it is: `redis://HOST:PORT/DATABASE`, `rediss://` for TLS, `unix:/PATH`; or a list of up to 64, nodes of one cluster.
+   * Default: required, unless there is `sentinel`.
+   */
+  redis?: RedisUrl | RedisUrl[];
+  /** Sentinels that know the primary. Default: none. */
+  sentinel?: StoreSentinel;
+  /**
+   * How long a call may take, 1ms to 1s: no request waits longer for the store.
+   * @default "20ms"
+   */
+  timeout?: Duration;
+  /** TLS to all nodes and sentinels; `rediss://` alone trusts the authorities of Node. Default: none. */
+  tls?: StoreTls;
+  /** The ACL user. Default: that of the URL, or `default`. */
+  username?: string;
+}
+
+/** `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, the same with `rediss` for TLS, or `unix:/PATH`. */
+export type RedisUrl = string;
 
 /** Names every request, and passes on or begins its trace. */
 export interface RequestIdFilter {
@@ -951,11 +1000,32 @@ export type Sink = string;
 /** A number of bytes: a whole number and `B`, `KiB`, `MiB`, `GiB` or `TiB`; at most 1TiB. */
 export type Size = string;
 
-/**
- * Where shared state is kept.
- * - `memory`: In this process.
- */
-export type Store = 'memory';
+/** `memory` for state of this process alone, or a Redis. */
+export type Store = 'memory' | RedisStore;
+
+/** Sentinels that know which Redis is the primary. */
+export interface StoreSentinel {
+  /** What the sentinels call the primary. Required. */
+  name: string;
+  /** The sentinels, 1 to 64: `HOST` or `HOST:PORT`, the port 26379 unless written. Required. */
+  nodes: string[];
+  /** The password of the sentinels themselves. Default: none. */
+  password?: string;
+  /** The ACL user of the sentinels themselves. Default: none. */
+  username?: string;
+}
+
+/** How connections to the store are secured. */
+export interface StoreTls {
+  /** A PEM file of the authorities that vouch for the store. A path, relative to the config's file. Default: those of Node. */
+  ca?: File;
+  /** A PEM file of the certificate that is shown. A path, relative to the config's file. Default: none. */
+  client_cert?: File;
+  /** The PEM file of its private key. A path, relative to the config's file. Default: none. */
+  client_key?: File;
+  /** The name that is asked for, and that the certificate must have. Default: the host of the URL. */
+  sni?: string;
+}
 
 /**
  * Consent to terms of service.

@@ -8,12 +8,14 @@
 --          slack_us     microseconds that leases may run ahead of the burst; 0 for strict
 --          least, most  grant as many tokens as fit, at most `most`; none at all if fewer than `least` fit
 --          charge       tokens that were admitted already: counted whether they fit or not
+--          debts        tokens that all nodes may have admitted before they asked, at most; as many as the burst if it is missing
 -- Reply    {granted, reset_after_us, retry_after_us}: until the key is idle; until `least` would fit, 0 if it did.
 --
--- A TAT that lies further ahead than a full bucket, its slack and one burst of debt is a clock that was set back: it
+-- A TAT that lies further ahead than a full bucket, its slack and those debts is a clock that was set back: it
 -- becomes that much and no more. Else nothing is written unless something was charged or granted.
 local interval, burst, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]) * 1000
 local least, most, charge = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local debts = tonumber(ARGV[7] or ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -25,7 +27,7 @@ if stored then
   if us then ahead = math.max(0, (us - now) * 1000 + ns) end
 end
 local capacity = burst * interval + slack
-local most_ahead = capacity + burst * interval
+local most_ahead = capacity + debts * interval
 local is_back = ahead > most_ahead
 ahead = math.min(ahead, most_ahead) + charge * interval
 

@@ -218,7 +218,7 @@ export class Link {
 }
 
 const OPEN: Outcome = { type: 'failed', why: 'the breaker is open' };
-const GONE = 'the store is gone: limits of scope global do what their `fallback` says until it is back';
+const GONE = 'the store is gone: limits of scope global do what their `on_fail` says until it is back';
 const BACK = 'the store is back';
 /** How often the heart beats, and after a beat that failed. */
 const BEAT_MS = 1_000;

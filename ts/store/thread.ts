@@ -4,12 +4,8 @@
  * It is not the program's main thread, which a user's code may keep busy, and ioredis is loaded here and nowhere else.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import * as bindings from '#bindings';
-import { type Asks, Service, type ServiceData } from './service.js';
-
-const { StoreAsks } = bindings as unknown as {
-  StoreAsks: new (gateway: number, wake: () => void) => Asks;
-};
+import { StoreAsks } from '#bindings';
+import { Service, type ServiceData } from './service.js';
 
 if (parentPort !== null) {
   new Service({

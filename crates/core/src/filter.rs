@@ -33,6 +33,7 @@ use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::secure::Secure;
 use crate::snapshot::Snapshot;
+use crate::store::LeaseCall;
 use crate::Nanos;
 
 /// A decision about a request. Most filters implement [`Filter::on_request`] only.
@@ -399,6 +400,11 @@ impl Cx<'_> {
     /// A joined ask is cancelled with its request; a detached one outlives it.
     pub fn start(&mut self, ask: Ask, join: Join) -> AskId {
         self.acts.start(self.filter, ask, join)
+    }
+
+    /// Sends an ask of a lease to the store. No request waits for it, and it outlives this one; its answer goes to its table.
+    pub fn lease(&mut self, call: LeaseCall) {
+        self.acts.lease(call);
     }
 
     /// Cancels an ask of this request; no answer will come.

@@ -32,6 +32,7 @@ pub mod route;
 pub mod secret;
 pub mod secure;
 pub mod snapshot;
+pub mod store;
 pub mod trust;
 
 /// Nanoseconds since the process started, read once a tick by whoever owns the thread.

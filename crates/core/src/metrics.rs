@@ -20,7 +20,7 @@ use crate::Nanos;
 
 mod render;
 
-pub use render::{render, suspects, Meters, Names};
+pub use render::{render, suspects, Bound, Meters, Names, StoreFigures};
 
 /// Adds to a counter that only the calling thread writes.
 #[inline]

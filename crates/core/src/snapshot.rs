@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, Fault};
 use crate::filter::{Client, Filter};
 use crate::filters::{self, Build};
-use crate::metrics::{Meters, MAX_PARTS};
+use crate::metrics::{Meters, StoreFigures, MAX_PARTS};
 use crate::route::{Asked, RouteMatch, Router};
 use crate::secret::Secret;
 use crate::Nanos;
@@ -264,6 +264,7 @@ impl Snapshot {
             listeners: listeners
                 .zip(self.listener_meters.iter().copied())
                 .collect(),
+            store: StoreFigures::default(),
         }
     }
 

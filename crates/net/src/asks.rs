@@ -7,7 +7,9 @@
 //! been taken by then never is. While there is no server, asks wait for one until their deadlines.
 //!
 //! Errors: [`Overflow`]. A server that leaves fails what it had.
-//! Bounds: [`MOST`] asks of the process on their way, with [`MOST_BYTES`] bytes of what they carry;
+//! An ask of a lease has no shard that waits: its answer goes to its table, by the server's own thread.
+//!
+//! Bounds: [`MOST`] asks of one kind of a gateway on their way, with [`MOST_BYTES`] bytes of what they carry;
 //! each counts until it is answered, or given up before it was taken.
 
 use std::collections::{HashMap, VecDeque};
@@ -16,13 +18,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_core::filter::Ask;
 use gateway_core::plugin::PluginVerdict;
+use gateway_core::store::LeaseCall;
 use gateway_core::Nanos;
 
 use crate::mailbox::{Mail, Mailbox};
+use crate::poll::monotonic;
 
 /// The asks of one kind of one gateway. One server at a time answers them.
 #[derive(Default)]
-pub struct Asks(Mutex<State>);
+pub struct Asks {
+    state: Mutex<State>,
+    used: Arc<Used>,
+}
+
+/// The asks of a gateway, by who answers them.
+#[derive(Clone, Default)]
+pub(crate) struct Outside {
+    /// Calls of plugins.
+    pub plugins: Arc<Asks>,
+    /// Calls of the store.
+    pub store: Arc<Asks>,
+}
 
 #[derive(Default)]
 struct State {
@@ -46,12 +62,19 @@ struct Waiting {
 
 /// Where an answer goes, and the room that its ask takes.
 struct Sender {
-    mailbox: Arc<Mailbox>,
-    token: u64,
-    serial: u64,
+    to: Goal,
     /// Whoever asked has given it up.
     gone: bool,
     _room: Room,
+}
+
+enum Goal {
+    Shard {
+        mailbox: Arc<Mailbox>,
+        token: u64,
+        serial: u64,
+    },
+    Lease(Box<LeaseCall>),
 }
 
 /// An ask, as the server takes it.
@@ -68,6 +91,8 @@ pub struct Asked {
 /// What a server brings.
 #[derive(Debug)]
 pub enum Brought {
+    /// What a script of the store returned.
+    Store(Vec<i64>),
     /// A plugin's verdict.
     Plugin(Box<PluginVerdict>),
     /// Nothing: the call failed.
@@ -98,8 +123,11 @@ pub(crate) struct Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = self.asks.state();
-        let of_it = |w: &Waiting| w.asked.number == self.number;
-        if let Some(at) = state.waiting.iter().position(of_it) {
+        // They wait in the order of their numbers.
+        let found = state
+            .waiting
+            .binary_search_by_key(&self.number, |w| w.asked.number);
+        if let Ok(at) = found {
             state.waiting.remove(at);
         } else if let Some(sender) = state.taken.get_mut(&self.number) {
             sender.gone = true;
@@ -115,16 +143,36 @@ impl Asks {
         until: Nanos,
         (mailbox, token, serial): (&Arc<Mailbox>, u64, u64),
     ) -> Result<Ticket, Overflow> {
-        let room = Room::of(&ask).ok_or(Overflow)?;
+        let to = Goal::Shard {
+            mailbox: mailbox.clone(),
+            token,
+            serial,
+        };
+        let number = self.send(ask, until, to)?;
+        Ok(Ticket {
+            asks: self.clone(),
+            number,
+        })
+    }
+
+    /// Sends an ask of a lease on its way; its answer goes to its table. What cannot leave fails at once.
+    pub(crate) fn post_lease(&self, call: Box<LeaseCall>, now: Nanos) {
+        let until = now.saturating_add(call.call.timeout);
+        let ask = Ask::Store(Box::new(call.call.clone()));
+        if self.send(ask, until, Goal::Lease(call.clone())).is_err() {
+            call.settle(now, None);
+        }
+    }
+
+    fn send(&self, ask: Ask, until: Nanos, to: Goal) -> Result<u64, Overflow> {
+        let room = Room::of(&ask, &self.used).ok_or(Overflow)?;
         let mut state = self.state();
         state.last += 1;
         let number = state.last;
         state.waiting.push_back(Waiting {
             asked: Asked { number, ask, until },
             sender: Sender {
-                mailbox: mailbox.clone(),
-                token,
-                serial,
+                to,
                 gone: false,
                 _room: room,
             },
@@ -134,10 +182,7 @@ impl Asks {
         if let Some(wake) = wake {
             wake();
         }
-        Ok(Ticket {
-            asks: self.clone(),
-            number,
-        })
+        Ok(number)
     }
 
     /// Becomes the server, in the place of any other. `wake` is called, from any thread, when there is
@@ -163,7 +208,7 @@ impl Asks {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // What is behind this lock is never half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,6 +232,19 @@ impl State {
         let all = std::mem::take(&mut self.taken);
         all.into_values().map(|s| (s, Brought::Failed)).collect()
     }
+
+    /// Asks of leases that wait have nobody whose time runs out.
+    fn forget_leases(&mut self) -> Vec<(Sender, Brought)> {
+        let all = std::mem::take(&mut self.waiting);
+        let (leases, others): (VecDeque<_>, VecDeque<_>) = all
+            .into_iter()
+            .partition(|w| matches!(w.sender.to, Goal::Lease(_)));
+        self.waiting = others;
+        leases
+            .into_iter()
+            .map(|w| (w.sender, Brought::Failed))
+            .collect()
+    }
 }
 
 /// A server's hold on its asks. Dropping it leaves: what was taken and not answered fails.
@@ -196,6 +254,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// True unless another has taken its place.
+    pub fn serves(&self) -> bool {
+        self.asks.state().serves(self.server)
+    }
+
     /// Takes what waits, at most [`BATCH`]; if there is more, the server is woken again.
     pub fn take(&self) -> Vec<Asked> {
         let mut state = self.asks.state();
@@ -239,7 +302,8 @@ impl Drop for Service {
             return;
         }
         let server = state.server.take();
-        let lost = state.forget_taken();
+        let mut lost = state.forget_taken();
+        lost.append(&mut state.forget_leases());
         drop(state);
         drop(server);
         deliver(lost);
@@ -249,49 +313,80 @@ impl Drop for Service {
 /// One message for each shard.
 fn deliver(mut answers: Vec<(Sender, Brought)>) {
     answers.retain(|(sender, _)| !sender.gone);
-    while let Some((first, _)) = answers.first() {
-        let mailbox = first.mailbox.clone();
-        let (own, others): (Vec<_>, Vec<_>) = answers
-            .into_iter()
-            .partition(|(s, _)| Arc::ptr_eq(&s.mailbox, &mailbox));
-        let own = own.into_iter().map(|(s, brought)| Answered {
-            token: s.token,
-            serial: s.serial,
-            brought,
-        });
-        mailbox.post(Mail::Answers(own.collect()));
-        answers = others;
+    let now = monotonic();
+    let mut shards: Vec<(Arc<Mailbox>, Vec<Answered>)> = Vec::new();
+    for (sender, brought) in answers {
+        let (mailbox, answered) = match sender.to {
+            Goal::Lease(call) => {
+                let values = match &brought {
+                    Brought::Store(values) => Some(values.as_slice()),
+                    _ => None,
+                };
+                call.settle(now, values);
+                continue;
+            }
+            Goal::Shard {
+                mailbox,
+                token,
+                serial,
+            } => {
+                let answered = Answered {
+                    token,
+                    serial,
+                    brought,
+                };
+                (mailbox, answered)
+            }
+        };
+        match shards.iter_mut().find(|(m, _)| Arc::ptr_eq(m, &mailbox)) {
+            Some((_, own)) => own.push(answered),
+            None => shards.push((mailbox, vec![answered])),
+        }
+    }
+    for (mailbox, own) in shards {
+        mailbox.post(Mail::Answers(own));
     }
 }
 
-/// A place among the asks of the process, given back when it is dropped.
-struct Room(usize);
+/// What asks that are on their way take.
+#[derive(Default)]
+struct Used {
+    asks: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// A place among the asks, given back when it is dropped.
+struct Room {
+    used: Arc<Used>,
+    bytes: usize,
+}
 
 impl Room {
-    fn of(ask: &Ask) -> Option<Self> {
+    fn of(ask: &Ask, used: &Arc<Used>) -> Option<Self> {
         let bytes = match ask {
             Ask::Plugin(call) => call.told.len() + call.body.as_ref().map_or(0, Vec::len),
+            Ask::Store(call) => call.key.len() + 8 * call.args.len(),
             _ => 0,
         };
         // Taken first, then looked at: two that race for the last place cannot both have it.
-        let room = Self(bytes);
-        let number = ASKS.fetch_add(1, Relaxed);
-        let before = BYTES.fetch_add(bytes, Relaxed);
+        let room = Self {
+            used: used.clone(),
+            bytes,
+        };
+        let number = used.asks.fetch_add(1, Relaxed);
+        let before = used.bytes.fetch_add(bytes, Relaxed);
         (number < MOST && before + bytes <= MOST_BYTES).then_some(room)
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        ASKS.fetch_sub(1, Relaxed);
-        BYTES.fetch_sub(self.0, Relaxed);
+        self.used.asks.fetch_sub(1, Relaxed);
+        self.used.bytes.fetch_sub(self.bytes, Relaxed);
     }
 }
 
-static ASKS: AtomicUsize = AtomicUsize::new(0);
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// Asks of the process that are on their way at a time.
+/// Asks of one kind that are on their way at a time.
 pub const MOST: usize = 1024;
 /// What these carry, in bytes.
 pub const MOST_BYTES: usize = 64 << 20;

@@ -25,12 +25,12 @@ fn good() -> Brought {
     Brought::Plugin(Box::default())
 }
 
-/// One test, because the bound is the process's.
 #[test]
 fn asks_go_out_in_batches_and_answers_come_back_to_whoever_asked() {
     let asks = Arc::new(Asks::default());
     let boxes = [0, 1].map(|_| Arc::new(Mailbox::new().expect("a descriptor")));
     let post = |of: usize, serial: u64| asks.post(ask(0), 1, (&boxes[of], 7, serial));
+    let used = || (asks.used.asks.load(Relaxed), asks.used.bytes.load(Relaxed));
     let woken = Arc::new(AtomicU64::new(0));
     let serve = || {
         let woken = woken.clone();
@@ -84,7 +84,7 @@ fn asks_go_out_in_batches_and_answers_come_back_to_whoever_asked() {
     drop((tickets, waits, waits_too, third));
 
     // All of them have given their room back: it is bounded by number and by bytes.
-    assert_eq!((ASKS.load(Relaxed), BYTES.load(Relaxed)), (0, 0));
+    assert_eq!(used(), (0, 0));
     let mut held: Vec<Ticket> = (0..MOST as u64)
         .map(|s| post(0, s).expect("room"))
         .collect();
@@ -114,5 +114,58 @@ fn asks_go_out_in_batches_and_answers_come_back_to_whoever_asked() {
         .expect("room");
     assert!(asks.post(ask(1), 1, (&boxes[0], 7, 0)).is_err());
     drop(large);
-    assert_eq!((ASKS.load(Relaxed), BYTES.load(Relaxed)), (0, 0));
+    assert_eq!(used(), (0, 0));
+}
+
+#[test]
+fn an_ask_of_a_lease_ends_in_its_table_whatever_becomes_of_it() {
+    use gateway_core::filter::StoreCall;
+    use gateway_core::store::StoreState;
+    let lease = algo::Lease::new(1, 1_000_000_000, 4, algo::Fallback::Closed).expect("a lease");
+    // What is done with the ask, and how many of 4 requests are admitted afterwards: 2 nodes have 2 each, one of which is used.
+    type Does = fn(&Arc<Asks>, Service);
+    let cases: [(&str, Does, u64); 5] = [
+        ("granted", |_, s| answer(&s, Some(vec![2, 4_000_000, 0])), 2),
+        ("failed", |_, s| answer(&s, None), 0),
+        ("nonsense", |_, s| answer(&s, Some(vec![2])), 0),
+        ("the server leaves with it", |_, s| drop((s.take(), s)), 0),
+        ("the server leaves before it took it", |_, s| drop(s), 0),
+    ];
+    fn answer(service: &Service, values: Option<Vec<i64>>) {
+        let taken = service.take();
+        assert_eq!(taken.len(), 1);
+        assert!(matches!(&taken[0].ask, Ask::Store(call) if call.script == "gcra"));
+        let brought = values.map_or(Brought::Failed, Brought::Store);
+        service.answer([(taken[0].number, brought)]);
+    }
+    for (what, does, want) in cases {
+        let asks = Arc::new(Asks::default());
+        let table = Arc::new(algo::LeaseTable::new(lease, 8, 1).expect("a table"));
+        let store = Arc::new(StoreState::default());
+        store.note(true, 2, 0);
+        let now = monotonic();
+        let ask = table.decide(7, now, 1, 2, true).ask.expect("an ask");
+        let call = StoreCall {
+            script: "gcra",
+            key: b"k".to_vec(),
+            args: lease.arguments(&ask).to_vec(),
+            timeout: 1,
+        };
+        let call = LeaseCall {
+            call,
+            table: table.clone(),
+            key: 7,
+            ask,
+            store,
+        };
+        let service = asks.serve(|| {});
+        asks.post_lease(Box::new(call), now);
+        does(&asks, service);
+        assert_eq!(asks.used.asks.load(Relaxed), 0, "{what}");
+        let admits = |_: &u64| {
+            let decision = table.decide(7, now, 1, 2, true);
+            decision.answer.said == algo::Said::Admit
+        };
+        assert_eq!((0..4).filter(admits).count() as u64, want, "{what}");
+    }
 }

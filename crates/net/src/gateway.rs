@@ -14,7 +14,7 @@ use gateway_core::metrics::{ProcessCounters, ShardCounters};
 use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 
 use crate::acme::Acme;
-use crate::asks::Asks;
+use crate::asks::Outside;
 use crate::bind::{bind, Bound, Place};
 use crate::listener::Binding;
 use crate::log::{Files, Lines};
@@ -26,6 +26,7 @@ use crate::shard::Shard;
 use crate::tls::Store;
 
 mod error;
+mod outside;
 mod told;
 
 /// A running gateway. Dropping it ends it at once; [`Gateway::drain`] ends it in good order.
@@ -35,7 +36,7 @@ pub struct Gateway {
     process: ProcessCounters,
     /// Shards that other loops turn, and those that were.
     turned: Mutex<Vec<Turned>>,
-    plugins: Arc<Asks>,
+    outside: Outside,
     pub(crate) acme: Arc<Acme>,
     state: Mutex<State>,
     /// The shards own what is open: it ends with the last of them.
@@ -97,7 +98,7 @@ impl Gateway {
         tls.resolve(&config, &prepared.folder, &mut resolved)
             .map_err(StartError::Config)?;
         tls.publish_all(&prepared.certificates);
-        let plugins = Arc::new(Asks::default());
+        let outside = Outside::default();
         let acme = Arc::new(Acme::default());
         let snapshot =
             Arc::new(Snapshot::compile(config, 1, &resolved, &shared).map_err(StartError::Config)?);
@@ -111,7 +112,7 @@ impl Gateway {
         let mut shards = Vec::new();
         for bindings in bindings {
             shards.push(
-                spawn(shards.len(), &snapshot, (&files, &plugins, &acme), bindings)
+                spawn(shards.len(), &snapshot, (&files, &outside, &acme), bindings)
                     .map_err(StartError::System)?,
             );
         }
@@ -134,7 +135,7 @@ impl Gateway {
             turned: Mutex::default(),
             shared,
             process,
-            plugins,
+            outside,
             acme,
             state,
             files: Arc::downgrade(&files),
@@ -254,17 +255,6 @@ impl Gateway {
         self.again(&mut state);
     }
 
-    /// The calls of plugins, for whoever answers them.
-    pub fn plugin_asks(&self) -> &Arc<Asks> {
-        &self.plugins
-    }
-
-    /// The modules of plugins that requests may still name: those of the config in force, and of
-    /// configs under which requests are on their way.
-    pub fn plugin_modules(&self) -> Vec<String> {
-        self.state().modules.held()
-    }
-
     /// Publishes the config in force once more, with other addresses for its names.
     fn again(&self, state: &mut State) {
         if state.draining {
@@ -307,7 +297,7 @@ impl Gateway {
         let counters = turned[at].counters.clone();
         let lines = Lines::new(files);
         let snapshot = state.snapshot.clone();
-        let asked = (self.plugins.clone(), self.acme.clone());
+        let asked = (self.outside.clone(), self.acme.clone());
         let mut shard = Shard::new(mailbox.clone(), snapshot, counters, lines, asked)
             .map_err(StartError::System)?;
         let _none_yet = shard.lines.configure(&state.snapshot);
@@ -444,14 +434,14 @@ pub fn workers(workers: Workers) -> usize {
 fn spawn(
     n: usize,
     snapshot: &Arc<Snapshot>,
-    (files, plugins, acme): (&Arc<Files>, &Arc<Asks>, &Arc<Acme>),
+    (files, outside, acme): (&Arc<Files>, &Outside, &Arc<Acme>),
     bindings: Vec<Binding>,
 ) -> io::Result<Handle> {
     let mailbox = Arc::new(Mailbox::new()?);
     let counters = Arc::new(ShardCounters::default());
     let lines = Lines::new(files.clone());
     let (to_shard, given) = (mailbox.clone(), counters.clone());
-    let asked = (plugins.clone(), acme.clone());
+    let asked = (outside.clone(), acme.clone());
     let snapshot = snapshot.clone();
     let (told, ready) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()

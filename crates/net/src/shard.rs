@@ -15,7 +15,7 @@ use gateway_core::metrics::{bump, ShardCounters};
 use gateway_core::snapshot::Snapshot;
 
 use crate::acme::Acme;
-use crate::asks::Asks;
+use crate::asks::Outside;
 use crate::conns::{Conns, Role, Up, NONE};
 use crate::guest::Guest;
 use crate::handover::Beside;
@@ -68,8 +68,8 @@ pub(crate) struct Shard {
     pub counters: Arc<ShardCounters>,
     pub lines: Lines,
     pub mailbox: Arc<Mailbox>,
-    /// Where calls of plugins go.
-    pub plugins: Arc<Asks>,
+    /// Where asks go that are answered outside of this thread.
+    pub outside: Outside,
     /// What ACME authorities ask for.
     pub acme: Arc<Acme>,
     /// Counts the asks that left this thread: each has its own number.
@@ -109,7 +109,7 @@ impl Shard {
         snapshot: Arc<Snapshot>,
         counters: Arc<ShardCounters>,
         lines: Lines,
-        (plugins, acme): (Arc<Asks>, Arc<Acme>),
+        (outside, acme): (Outside, Arc<Acme>),
     ) -> std::io::Result<Self> {
         let poll = Poll::new()?;
         let mut conns = Conns::new();
@@ -137,7 +137,7 @@ impl Shard {
             counters,
             lines,
             mailbox,
-            plugins,
+            outside,
             acme,
             asked: 0,
             woken: Vec::new(),

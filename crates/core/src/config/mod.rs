@@ -19,6 +19,7 @@ pub mod object;
 mod parse;
 pub mod proxy_protocol;
 pub mod route;
+pub mod store;
 pub mod text;
 pub mod tls;
 mod twins;
@@ -49,6 +50,7 @@ pub use self::object::object;
 pub use self::parse::{parse, MAX_TEXT};
 pub use self::proxy_protocol::{ProxyValue, ProxyVersion, SentValue, UpstreamProxy};
 pub use self::route::{EscapedSlash, RawFilter, Route, Share, To};
+pub use self::store::{RedisStore, RedisUrl, Sentinel, Store, StoreTls};
 pub use self::text::{Bind, Name, Whole};
 pub use self::tls::{
     ClientAuth, ClientAuthMode, ClientCertForward, Handshakes, ListenerTls, TlsServer, TlsVersion,
@@ -66,7 +68,7 @@ pub struct Config {
     /// The schema of this file, for editors; not read.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
-    /// Where limits and other shared state are kept.
+    /// Where limits with `scope: global` are counted: `memory`, or a Redis that several gateways share. Default: `memory`.
     #[serde(default)]
     pub store: Store,
     /// The listener for operators: metrics, health, the config in force. `off` for none.
@@ -129,15 +131,6 @@ impl Config {
             .into_iter()
             .collect()
     }
-}
-
-/// Where shared state is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Store {
-    /// In this process.
-    #[default]
-    Memory,
 }
 
 /// The listener for operators.

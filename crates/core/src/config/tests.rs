@@ -220,12 +220,15 @@ fn each_fault_is_named_where_it_is() {
         ),
         (json!({}), vec![("listeners", "listeners is missing")]),
         (
-            with(json!({ "store": { "redis": "redis://x" } })),
-            vec![("store", "an object is not one of memory")],
+            with(json!({ "store": 6379 })),
+            vec![(
+                "store",
+                "6379 is not memory or { redis: redis://127.0.0.1:6379 }",
+            )],
         ),
         (
             with(json!({ "store": "redis" })),
-            vec![("store", "\"redis\" is not a choice here")],
+            vec![("store", "a text other than memory is no store")],
         ),
         (
             with(json!({ "appz": [], "drain_timeout": 30 })),

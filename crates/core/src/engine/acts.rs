@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use crate::body::Bodies;
 use crate::filter::{Ask, AskId, Join};
 use crate::grpc::Web;
+use crate::store::LeaseCall;
 
 /// What a request wants from outside. Drained by the owner of the thread after every call.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub enum Effect {
         /// Whether it ends with the request.
         join: Join,
     },
+    /// Send this to the store; its answer goes to its own table, whatever becomes of the request.
+    Lease(Box<LeaseCall>),
     /// Give this ask up; no answer is wanted.
     Cancel(AskId),
     /// Wake all that wait for this key.
@@ -31,7 +34,7 @@ pub enum Effect {
 pub struct Acts {
     /// Its pipes, taps and limits.
     pub bodies: Bodies,
-    pub(super) effects: VecDeque<Effect>,
+    pub(crate) effects: VecDeque<Effect>,
     pub(super) open: Vec<Open>,
     pub(super) refused: Vec<(AskId, u16)>,
     /// How many were refused, over the whole request.
@@ -67,6 +70,10 @@ impl Acts {
         });
         self.effects.push_back(Effect::Start { id, ask, join });
         id
+    }
+
+    pub(crate) fn lease(&mut self, call: LeaseCall) {
+        self.effects.push_back(Effect::Lease(Box::new(call)));
     }
 
     pub(crate) fn cancel(&mut self, id: AskId) {

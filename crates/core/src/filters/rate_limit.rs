@@ -4,10 +4,12 @@
 //!          limits, each with its own `algorithm` and `key`: a request must be within all of them
 //! Reads:   what `key` names, the field `cost_header`, of responses `cost_response_header` or the length; for `client_ip` behind proxies, put the filter client_ip first.
 //! Asks:    nothing: the count is this process's own, exact over all its threads. With `leaky_bucket` a sleep, until it is the
-//!          request's turn; it ends with the request.
+//!          request's turn; it ends with the request. With `scope: global` the store: `strict` about each request, `leased` in the
+//!          background, and about a request only if this node has nothing for it.
 //! Replies: 429 `rate_limited` with Retry-After (whole seconds, rounded up; the longest of all limits that refuse).
 //!          RateLimit and RateLimit-Policy are on this and on every other response, unless `headers: false`.
-//! Fails:   never. A refused request uses nothing up, of no limit. When the table is full, the idlest key leaves
+//!          503 `rate_limit_unavailable` if the store does not answer and `on_fail` is `closed`.
+//! Fails:   never; without the store `on_fail` decides. A refused request uses nothing up, of no limit. When the table is full, the idlest key leaves
 //!          and the newcomer inherits its debt, so a flood of keys frees nobody. The count
 //!          survives a reload that keeps this filter's place and what it limits.
 //! Source:  GCRA (ITU-T I.371); RFC 6585 section 4 (429), RFC 9110 section 10.2.3 (Retry-After),
@@ -21,6 +23,7 @@ use serde::Deserialize;
 use wire::Head;
 
 use super::rate_field::{is_name_byte, policy, Field, MAX_NAME, SECOND};
+use super::rate_global::{Global, Mode, OnFail};
 use super::rate_key::LimitKeys;
 use super::rate_limits::Limits;
 use super::rate_queue;
@@ -56,6 +59,10 @@ pub struct Config {
     /// Who counts together. Default: `process`.
     #[serde(default)]
     pub scope: Scope,
+    /// How nodes share the limit, of scope `global`. Default: `leased`.
+    pub mode: Option<Mode>,
+    /// What happens to requests while the store does not answer, of scope `global`. Default: `fair_share`.
+    pub on_fail: Option<OnFail>,
     /// How much a request uses up, at least 1. Default: 1.
     #[serde(default = "one")]
     pub cost: u32,
@@ -152,6 +159,8 @@ pub enum Scope {
     /// All threads of this process.
     #[default]
     Process,
+    /// All gateways that share the `store`.
+    Global,
 }
 
 fn max_keys() -> usize {
@@ -172,12 +181,26 @@ pub enum RateLimit {
     One(One),
     /// All else.
     Several(Limits),
+    /// One over all nodes.
+    Global(Box<Global>),
 }
 
 impl RateLimit {
     /// From its config, if its limits can be counted.
     pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
-        let Scope::Process = config.scope;
+        if config.scope == Scope::Global {
+            return Global::build(config, b).map(|global| Self::Global(Box::new(global)));
+        }
+        for (key, given) in [
+            ("mode", config.mode.is_some()),
+            ("on_fail", config.on_fail.is_some()),
+        ] {
+            if given {
+                let why = "is of a limit over several nodes";
+                b.fault(key, why, "remove it, or write scope: global");
+                return None;
+            }
+        }
         if !rate_queue::stands(&config, b) {
             return None;
         }
@@ -212,6 +235,7 @@ impl Filter for RateLimit {
         match self {
             Self::One(filter) => filter.needs(),
             Self::Several(filter) => filter.needs(),
+            Self::Global(filter) => filter.needs(),
         }
     }
 
@@ -220,6 +244,7 @@ impl Filter for RateLimit {
             Self::One(filter) if filter.key.reads_consumer() => vec!["key".to_owned()],
             Self::One(_) => Vec::new(),
             Self::Several(filter) => filter.consumer_keys(),
+            Self::Global(filter) => filter.consumer_keys(),
         }
     }
 
@@ -227,6 +252,7 @@ impl Filter for RateLimit {
         match self {
             Self::One(filter) => filter.on_request(cx, req),
             Self::Several(filter) => filter.on_request(cx, req),
+            Self::Global(filter) => filter.on_request(cx, req),
         }
     }
 
@@ -234,6 +260,7 @@ impl Filter for RateLimit {
         match self {
             Self::One(filter) => filter.on_answer(cx, ex, id, a),
             Self::Several(_) => Verdict::Next,
+            Self::Global(filter) => filter.on_answer(cx, ex, id, a),
         }
     }
 
@@ -241,6 +268,7 @@ impl Filter for RateLimit {
         match self {
             Self::One(filter) => filter.on_response(cx, req, rsp),
             Self::Several(filter) => filter.on_response(cx, req, rsp),
+            Self::Global(filter) => filter.on_response(cx, req, rsp),
         }
     }
 
@@ -377,6 +405,15 @@ pub(super) fn refusal(policies: Vec<Box<str>>, seconds: u64) -> Reply {
         },
     }
     .with("retry-after", seconds.to_string())
+}
+
+/// A refusal where nobody knows what is used.
+pub(super) fn unavailable() -> Verdict {
+    Verdict::Reply(Box::new(Reply::problem(
+        503,
+        "rate_limit_unavailable",
+        "Whether this request is within its limit could not be told.",
+    )))
 }
 
 impl Filter for One {

@@ -36,7 +36,7 @@ struct One {
     name: Box<str>,
 }
 
-struct Cost {
+pub(super) struct Cost {
     fixed: u64,
     /// The field that says it, and the most that it can say.
     header: Option<(Box<str>, u64)>,
@@ -350,7 +350,7 @@ impl One {
 }
 
 impl Cost {
-    fn build(config: &Config, b: &mut Build<'_>) -> Self {
+    pub(super) fn build(config: &Config, b: &mut Build<'_>) -> Self {
         if config.cost == 0 {
             b.fault("cost", "a cost of 0 is never refused", "write 1 or more");
         }
@@ -388,19 +388,19 @@ impl Cost {
         }
     }
 
-    fn most(&self) -> u64 {
+    pub(super) fn most(&self) -> u64 {
         self.header.as_ref().map_or(self.fixed, |(_, most)| *most)
     }
 
     /// Where the most is written.
-    fn key(&self) -> &'static str {
+    pub(super) fn key(&self) -> &'static str {
         match self.header {
             Some(_) => "max_cost",
             None => "cost",
         }
     }
 
-    fn of(&self, req: &Head) -> u64 {
+    pub(super) fn of(&self, req: &Head) -> u64 {
         let Some((name, most)) = &self.header else {
             return self.fixed;
         };

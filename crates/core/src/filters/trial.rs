@@ -8,10 +8,11 @@ use wire::{Framing, Head};
 
 use super::{build, Build};
 use crate::config::{self, Fault};
-use crate::engine::Acts;
+use crate::engine::{Acts, Effect};
 use crate::filter::{Answer, AskId, Client, Cx, Exchange, Filter, Outcome, Slot, Verdict};
 use crate::route::pattern::Path;
 use crate::snapshot::{Resolved, Shared, Snapshot};
+use crate::store::{LeaseCall, StoreState};
 use crate::Nanos;
 
 /// A context over the fields of a trial, so that its heads stay free.
@@ -75,6 +76,21 @@ impl Trial {
             rng: algo::Rng::new(1),
             shared,
         }
+    }
+
+    /// What the filter knows of the store.
+    pub(crate) fn store(&self) -> &StoreState {
+        self.shared.store()
+    }
+
+    /// The asks of leases that were sent since the last look.
+    pub(crate) fn leases(&mut self) -> Vec<LeaseCall> {
+        let effects = std::mem::take(&mut self.acts.effects);
+        let leases = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Lease(call) => Some(*call),
+            _ => None,
+        });
+        leases.collect()
     }
 
     /// As a reload does: another filter in the same place, with what outlives a config.

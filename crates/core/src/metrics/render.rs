@@ -34,6 +34,28 @@ pub struct Meters {
     pub listeners: Names,
     /// What filters hold now, and of which route they are.
     pub occupied: Vec<(Box<str>, Occupancy)>,
+    /// Of limits that nodes share.
+    pub store: StoreFigures,
+}
+
+/// What is told of limits that nodes share.
+#[derive(Clone, Debug, Default)]
+pub struct StoreFigures {
+    /// Requests about which was decided without the store.
+    pub fallbacks: u64,
+    /// Of each limit of which this process holds leases.
+    pub bounds: Vec<Bound>,
+}
+
+/// By how much all nodes together may exceed a limit.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Whose limit it is.
+    pub route: Box<str>,
+    /// Its name in the RateLimit fields.
+    pub limit: Box<str>,
+    /// Requests of cost 1 beyond what one process would admit, in any time.
+    pub tokens: u64,
 }
 
 /// All metrics as JSON: `[{name, type, help, values: [{labels, value}]}]`, and for a histogram
@@ -126,6 +148,13 @@ pub fn render(shards: &[Arc<ShardCounters>], process: &ProcessCounters, meters: 
         help,
         sum(|s| &s.access_log_dropped),
     ));
+    all.push(single(
+        "ironsluice_rate_limit_fallback_total",
+        "counter",
+        "Requests to limits of several nodes that were decided without the store.",
+        meters.store.fallbacks,
+    ));
+    all.push(overshoot(&meters.store.bounds));
     all.push(reloads(process));
     let help = "The revision of the config in force.";
     all.push(single(
@@ -428,6 +457,24 @@ fn reloads(process: &ProcessCounters) -> Metric {
         r#type: "counter",
         help: "Configs given, by what became of them.",
         values,
+    }
+}
+
+fn overshoot(bounds: &[Bound]) -> Metric {
+    let values = bounds.iter().map(|bound| Sample {
+        labels: Labels::from([
+            ("route", bound.route.to_string()),
+            ("limit", bound.limit.to_string()),
+        ]),
+        value: Value::Number {
+            value: bound.tokens,
+        },
+    });
+    Metric {
+        name: "ironsluice_rate_limit_overshoot_bound",
+        r#type: "gauge",
+        help: "The most requests that all nodes together may admit beyond a leased limit.",
+        values: values.collect(),
     }
 }
 

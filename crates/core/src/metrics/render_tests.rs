@@ -48,6 +48,14 @@ fn threads_are_summed_by_name() {
         upstreams: names(&["u"]),
         listeners: names(&["web"]),
         occupied: Vec::new(),
+        store: StoreFigures {
+            fallbacks: 3,
+            bounds: vec![Bound {
+                route: "a".into(),
+                limit: "10/s".into(),
+                tokens: 7,
+            }],
+        },
     };
     let all = rendered(&shards, &meters);
     let seen: Vec<String> = metric(&all, "ironsluice_requests_total")["values"]
@@ -76,6 +84,14 @@ fn threads_are_summed_by_name() {
     assert_eq!(
         metric(&all, "ironsluice_upstream_refused_total")["values"][0]["value"],
         1
+    );
+    assert_eq!(
+        metric(&all, "ironsluice_rate_limit_fallback_total")["values"][0]["value"],
+        3
+    );
+    assert_eq!(
+        metric(&all, "ironsluice_rate_limit_overshoot_bound")["values"][0],
+        serde_json::json!({ "labels": { "limit": "10/s", "route": "a" }, "value": 7 })
     );
 }
 

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::quota::Usage;
 
 use super::{Address, Live, OTHER_ROUTES};
+use crate::metrics::{Bound, StoreFigures};
+use crate::store::StoreState;
 
 /// What outlives a config: found again by identity when the next one is compiled.
 #[derive(Default)]
@@ -23,10 +25,19 @@ pub struct Shared {
     pub usage: Usage,
     quotas: Mutex<HashMap<Box<str>, Arc<algo::QuotaTable>>>,
     kept: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+    leases: Mutex<HashMap<String, Leased>>,
+    store: Arc<StoreState>,
     pub(super) routes: Meter,
     pub(super) upstreams: Meter,
     pub(super) listeners: Meter,
     seed: u64,
+}
+
+/// A limit of which this process holds leases.
+struct Leased {
+    route: Box<str>,
+    name: Box<str>,
+    table: Arc<algo::LeaseTable>,
 }
 
 /// How an endpoint's connections are secured.
@@ -127,6 +138,51 @@ impl Shared {
         Some(table)
     }
 
+    /// The leases of the limit `name` of `route`, of this identity, for so many keys; made at its first use. None if they do
+    /// not fit.
+    pub fn lease(
+        &self,
+        identity: &str,
+        lease: algo::Lease,
+        capacity: usize,
+        (route, name): (&str, &str),
+    ) -> Option<Arc<algo::LeaseTable>> {
+        let mut leases = lock(&self.leases);
+        let fits = |t: &algo::LeaseTable| *t.lease() == lease && t.capacity() >= capacity;
+        if let Some(l) = leases.get_mut(identity).filter(|l| fits(&l.table)) {
+            l.name = name.into();
+            return Some(l.table.clone());
+        }
+        let table = Arc::new(algo::LeaseTable::new(lease, capacity, self.seed).ok()?);
+        let leased = Leased {
+            route: route.into(),
+            name: name.into(),
+            table: table.clone(),
+        };
+        leases.insert(identity.to_owned(), leased);
+        Some(table)
+    }
+
+    /// What is known of the shared store.
+    pub fn store(&self) -> &Arc<StoreState> {
+        &self.store
+    }
+
+    /// What metrics tell of limits that nodes share.
+    pub fn store_figures(&self) -> StoreFigures {
+        let nodes = self.store.nodes();
+        let bounds = lock(&self.leases);
+        let bounds = bounds.values().map(|l| Bound {
+            route: l.route.clone(),
+            limit: l.name.clone(),
+            tokens: l.table.lease().bound(nodes),
+        });
+        StoreFigures {
+            fallbacks: self.store.fallbacks(),
+            bounds: bounds.collect(),
+        }
+    }
+
     /// What clients of this route hold; made at its first use. Another capacity is of the next one: what is held
     /// now stays counted, so the table is kept while anything is.
     pub fn quota(&self, route: &str, capacity: usize) -> Arc<algo::QuotaTable> {
@@ -162,6 +218,7 @@ impl Shared {
         lock(&self.limits).retain(|_, t| Arc::strong_count(t) > 1);
         lock(&self.quotas).retain(|_, q| Arc::strong_count(q) > 1);
         lock(&self.kept).retain(|_, k| Arc::strong_count(k) > 1);
+        lock(&self.leases).retain(|_, l| Arc::strong_count(&l.table) > 1);
     }
 }
 

@@ -176,6 +176,7 @@ impl Gateway {
                     format!("; start {} {ask:?}{detached}", id.0)
                 }
                 Effect::Cancel(id) => format!("; cancel {}", id.0),
+                Effect::Lease(call) => format!("; {call:?}"),
                 Effect::Wake(key) => format!("; wake {key}"),
             };
         }

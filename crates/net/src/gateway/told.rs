@@ -10,7 +10,8 @@ use crate::poll;
 impl Gateway {
     /// All counters, as JSON; see [`metrics::render`].
     pub fn metrics_json(&self) -> String {
-        let meters = self.state().snapshot.meters();
+        let mut meters = self.state().snapshot.meters();
+        meters.store = self.shared.store_figures();
         let core = metrics::render(&self.counters(), &self.process, &meters);
         self.with_usage(self.with_certificates(core))
     }

@@ -3,6 +3,7 @@
 //! Closing a socket with unread input sends a reset that destroys the answer on its way. So a
 //! connection is shut for sending first, then read from for a while, within a bound, then closed.
 
+use gateway_core::engine::Effect;
 use gateway_core::filter::Outcome;
 use gateway_core::reply::Reply;
 use wire::Framing;
@@ -65,8 +66,10 @@ impl Shard {
         t.run.done(&mut env!(self), &outcome);
         self.record(i, t, &outcome);
         for effect in t.run.drain_effects() {
-            if let gateway_core::engine::Effect::Wake(key) = effect {
-                self.woken.push(key);
+            match effect {
+                Effect::Wake(key) => self.woken.push(key),
+                Effect::Lease(call) => self.outside.store.post_lease(call, self.now),
+                Effect::Start { .. } | Effect::Cancel(_) => {}
             }
         }
     }

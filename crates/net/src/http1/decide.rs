@@ -68,6 +68,10 @@ impl Shard {
                     self.cancel(i, t, id);
                     None
                 }
+                Effect::Lease(call) => {
+                    self.outside.store.post_lease(call, self.now);
+                    None
+                }
                 Effect::Wake(key) => {
                     self.wake_key(key);
                     None
@@ -135,11 +139,14 @@ impl Shard {
             }
             Ask::Plugin(ref call) => {
                 let timeout = call.timeout;
-                return self.call_plugin(i, t, id, (ask, timeout));
+                return self.ask_outside(i, t, id, (ask, Who::Plugin, timeout));
+            }
+            Ask::Store(ref call) => {
+                let timeout = call.timeout;
+                return self.ask_outside(i, t, id, (ask, Who::Store, timeout));
             }
             // One connection carries one forward of a request, and nobody serves these here.
             Ask::Forward { .. } | Ask::Body { .. } => Who::Gateway,
-            Ask::Store(_) => Who::Store,
             Ask::Fetch(_) => Who::Upstream,
         };
         let failed = Failed {
@@ -208,7 +215,7 @@ impl Shard {
         let answer = match until {
             Until::Slept => Answer::Slept,
             Until::Woken(_) => Answer::Late,
-            Until::Answered { .. } => self.plugin_late(),
+            Until::Answered { who, .. } => self.ask_late(who),
         };
         let step = t.run.answer(&mut env!(self), id, answer);
         Some(self.apply(i, t, step))

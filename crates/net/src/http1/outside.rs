@@ -11,36 +11,59 @@ use crate::asks::{Answered, Brought, Overflow};
 use crate::shard::{env, Shard};
 
 impl Shard {
-    /// Sends a call of a plugin on its way. One that cannot leave is answered at once.
-    pub(super) fn call_plugin(
+    /// Sends an ask on its way to a plugin or to the store. One that cannot leave is answered at once.
+    pub(super) fn ask_outside(
         &mut self,
         i: u32,
         t: &mut Txn,
         id: AskId,
-        (ask, timeout): (Ask, Nanos),
+        (ask, who, timeout): (Ask, Who, Nanos),
     ) -> Option<Step> {
-        bump(&self.counters.plugin_calls, 1);
         self.asked += 1;
         let serial = self.asked;
         let at = self.now.saturating_add(timeout);
         let to = (&self.mailbox, self.conns.token(i), serial);
-        match self.plugins.post(ask, at, to) {
+        let asks = match who {
+            Who::Store => &self.outside.store,
+            _ => {
+                bump(&self.counters.plugin_calls, 1);
+                &self.outside.plugins
+            }
+        };
+        match asks.post(ask, at, to) {
             Ok(_ticket) => {
-                let until = Until::Answered { serial, _ticket };
+                let until = Until::Answered {
+                    serial,
+                    who,
+                    _ticket,
+                };
                 t.asks.push(Pending { id, at, until });
                 None
             }
             Err(Overflow) => {
-                bump(self.counters.plugin_failures.of("overflow"), 1);
-                Some(t.run.answer(&mut env!(self), id, FAILED))
+                let answer = self.ask_failed(who, "overflow");
+                Some(t.run.answer(&mut env!(self), id, answer))
             }
         }
     }
 
     /// Its time is over: whatever comes now is too late.
-    pub(super) fn plugin_late(&self) -> Answer<'static> {
-        bump(self.counters.plugin_failures.of("timeout"), 1);
-        FAILED
+    pub(super) fn ask_late(&self, who: Who) -> Answer<'static> {
+        match who {
+            Who::Store => Answer::Late,
+            who => self.ask_failed(who, "timeout"),
+        }
+    }
+
+    /// It may have done something before it failed. What fails of the store is counted where it is served.
+    fn ask_failed(&self, who: Who, kind: &'static str) -> Answer<'static> {
+        if who == Who::Plugin {
+            bump(self.counters.plugin_failures.of(kind), 1);
+        }
+        Answer::Failed(Failed {
+            who,
+            may_retry: false,
+        })
     }
 
     /// An answer has come from outside. One that nobody waits for any more is dropped.
@@ -57,29 +80,24 @@ impl Shard {
             return;
         };
         self.step(i, t, |shard, t| {
-            let own =
-                |a: &Pending| matches!(a.until, Until::Answered { serial: s, .. } if s == serial);
-            let Some(at) = t.asks.iter().position(own) else {
+            let own = |a: &Pending| match a.until {
+                Until::Answered { serial: s, who, .. } if s == serial => Some(who),
+                _ => None,
+            };
+            let mut open = t.asks.iter().enumerate();
+            let Some((at, who)) = open.find_map(|(at, a)| Some((at, own(a)?))) else {
                 return Next::Wait;
             };
             let id = t.asks.swap_remove(at).id;
             shard.ask_timer(i, t);
             let answer = match &brought {
                 Brought::Plugin(verdict) => Answer::Plugin(verdict),
-                Brought::Failed => {
-                    bump(shard.counters.plugin_failures.of("error"), 1);
-                    FAILED
-                }
-                Brought::Late => shard.plugin_late(),
+                Brought::Store(values) => Answer::Store(values),
+                Brought::Failed => shard.ask_failed(who, "error"),
+                Brought::Late => shard.ask_late(who),
             };
             let step = t.run.answer(&mut env!(shard), id, answer);
             shard.apply(i, t, step)
         });
     }
 }
-
-/// A plugin may have done something before it failed.
-const FAILED: Answer<'static> = Answer::Failed(Failed {
-    who: Who::Plugin,
-    may_retry: false,
-});

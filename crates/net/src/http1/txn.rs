@@ -1,7 +1,7 @@
 //! One request on its way through a connection's thread.
 
 use gateway_core::engine::Run;
-use gateway_core::filter::AskId;
+use gateway_core::filter::{AskId, Who};
 use wire::{RequestInfo, ResponseInfo, Scan};
 
 use super::body::Stream;
@@ -160,7 +160,11 @@ pub(crate) enum Until {
     /// Whoever wakes this key.
     Woken(u64),
     /// Whoever serves it, outside of this thread; the number is its own.
-    Answered { serial: u64, _ticket: Ticket },
+    Answered {
+        serial: u64,
+        who: Who,
+        _ticket: Ticket,
+    },
 }
 
 /// A request body that is being collected.

@@ -1,0 +1,148 @@
+//! Calls of the shared store on their way to a thread of Node, and the answers on the way back.
+
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{Buffer, Function};
+use napi::threadsafe_function::ThreadsafeFunctionCallMode;
+use napi_derive::napi;
+
+use gateway_core::filter::{Ask, StoreCall};
+use gateway_core::store::StoreState;
+use net::asks::{Asked, Brought, Service};
+
+use crate::error::{error, Code, Result};
+use crate::registry;
+
+/// A script of the store that is to run.
+#[napi(object, object_from_js = false)]
+pub struct StoreAsk {
+    /// Names it in `answer`.
+    pub number: f64,
+    /// The script's name: `ts/store/NAME.lua`.
+    pub script: String,
+    /// The one key it touches.
+    pub key: Buffer,
+    /// Its arguments, whole numbers.
+    pub args: Vec<f64>,
+    /// After this nobody wants the answer: milliseconds of `process.hrtime`.
+    pub until: f64,
+}
+
+/// What a script returned.
+#[napi(object, object_to_js = false)]
+pub struct StoreAnswer {
+    /// Of its `StoreAsk`.
+    pub number: f64,
+    /// Whole numbers; none if the call failed.
+    pub values: Option<Vec<f64>>,
+    /// True if it failed because its time was over.
+    pub late: Option<bool>,
+}
+
+/// What is known of the store.
+#[napi(object, object_to_js = false)]
+pub struct StoreNote {
+    /// Whether it answers.
+    pub up: bool,
+    /// How many nodes live, this one among them.
+    pub nodes: f64,
+    /// Its clock, microseconds since 1970; 0 if nobody knows.
+    pub clock: f64,
+}
+
+/// The calls of the store of one gateway, for the one thread that answers them.
+#[napi]
+pub struct StoreAsks {
+    service: Option<Service>,
+    state: Arc<StoreState>,
+}
+
+#[napi]
+impl StoreAsks {
+    /// Begins to answer for gateway `id`, in the place of whoever did. `wake` is called when there is something
+    /// to take: once, until it is taken. Throws `closed` if there is no such gateway.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(id: u32, wake: Function<'_, (), ()>) -> Result<Self> {
+        let gateway =
+            registry::find(id).ok_or_else(|| error("closed", format!("no gateway {id} runs")))?;
+        // Weak: it is the caller's business how long its thread lives.
+        let wake = wake
+            .build_threadsafe_function()
+            .weak::<true>()
+            .max_queue_size::<1>()
+            .build()
+            .map_err(|e| napi::Error::new(Code::from(e.status), e.reason.clone()))?;
+        let service = gateway.store_asks().serve(move || {
+            // Full: it is about to be called. Closing: the service ends with the thread.
+            let _told = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        });
+        Ok(Self {
+            service: Some(service),
+            state: gateway.store_state().clone(),
+        })
+    }
+
+    /// What waits, at most 256; if there is more, `wake` is called again.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> Vec<StoreAsk> {
+        let taken = self.service.iter().flat_map(Service::take);
+        taken.filter_map(told).collect()
+    }
+
+    /// Answers calls.
+    #[napi(catch_unwind)]
+    pub fn answer(&self, answers: Vec<StoreAnswer>) {
+        let Some(service) = &self.service else {
+            return;
+        };
+        service.answer(answers.into_iter().map(|a| {
+            let brought = match a.values {
+                Some(values) => Brought::Store(values.into_iter().map(|n| n as i64).collect()),
+                None if a.late == Some(true) => Brought::Late,
+                None => Brought::Failed,
+            };
+            (a.number as u64, brought)
+        }));
+    }
+
+    /// Says what is known of the store; limits of several nodes go by it.
+    #[napi(catch_unwind)]
+    pub fn note(&self, note: StoreNote) {
+        if self.service.as_ref().is_some_and(Service::serves) {
+            self.state
+                .note(note.up, note.nodes as u64, note.clock as u64);
+        }
+    }
+
+    /// Answers no more: what was taken has failed, and the store counts as gone. The second time does nothing.
+    #[napi(catch_unwind)]
+    pub fn close(&mut self) {
+        if self.service.take().is_some_and(|service| service.serves()) {
+            self.state.left();
+        }
+    }
+}
+
+/// A thread that died says nothing more.
+impl Drop for StoreAsks {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn told(Asked { number, ask, until }: Asked) -> Option<StoreAsk> {
+    let Ask::Store(call) = ask else {
+        // Nothing else is posted among these.
+        return None;
+    };
+    let StoreCall {
+        script, key, args, ..
+    } = *call;
+    Some(StoreAsk {
+        number: number as f64,
+        script: script.to_owned(),
+        key: key.into(),
+        args: args.into_iter().map(|n| n as f64).collect(),
+        until: until as f64 / 1e6,
+    })
+}

@@ -1,0 +1,470 @@
+//! A limit over all nodes that share a store: `scope: global`.
+//!
+//! `strict` asks the store about each request. `leased` decides here, by what was granted before: see [`algo::lease`].
+//! Without the store `on_fail` decides; `fair_share` is a GCRA of this node's share of the rate and of the burst, in a
+//! table of its own, whatever the algorithm.
+
+use std::sync::Arc;
+
+use algo::{Decision, Fallback, Gcra, GcraTable, Lease, LeaseDecision, LeaseTable, Said};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use wire::Head;
+
+use super::rate_field::{policy, Field, SECOND};
+use super::rate_key::LimitKeys;
+use super::rate_limit::{bad_rate, default_burst, named, refusal, unavailable, Algorithm, Config};
+use super::rate_limits::Cost;
+use super::rate_store::{key_of, Script, Stored};
+use super::rate_told::Told;
+use super::Build;
+use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, StoreCall, Verdict};
+use crate::store::{granted, LeaseCall, StoreState};
+
+/// How nodes share a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "RateLimitMode")]
+pub enum Mode {
+    /// A node takes tokens in the background, and decides by itself.
+    #[default]
+    Leased,
+    /// The store is asked about each request.
+    Strict,
+}
+
+/// What happens while the store does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "RateLimitOnFail")]
+pub enum OnFail {
+    /// Each node admits its share: the rate and the burst, over the number of nodes that there were.
+    #[default]
+    FairShare,
+    /// Requests pass.
+    Open,
+    /// Requests are refused.
+    Closed,
+}
+
+/// A limit over all nodes.
+pub struct Global {
+    how: How,
+    store: Arc<StoreState>,
+    on_fail: OnFail,
+    /// Names the limit in the store.
+    identity: [u8; 8],
+    key: LimitKeys,
+    cost: Cost,
+    /// The most that is admitted at one instant.
+    quota: u64,
+    headers: bool,
+    legacy: bool,
+    name: Box<str>,
+    /// The value of RateLimit-Policy.
+    policy: Box<[u8]>,
+}
+
+enum How {
+    Strict(Script, Share),
+    Leased(Arc<LeaseTable>),
+}
+
+/// What this node admits by itself.
+struct Share {
+    table: Arc<GcraTable>,
+    count: u64,
+    period_ns: u64,
+    burst: u64,
+}
+
+/// A request that waits for the store.
+struct Waiting {
+    hash: u64,
+    cost: u64,
+    /// What was asked for by a lease.
+    ask: Option<algo::LeaseAsk>,
+}
+
+impl Global {
+    /// From the filter's config, whose scope is `global`.
+    pub(super) fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
+        let before = b.faults.len();
+        if !config.limits.is_empty() {
+            let why = "several limits over nodes cannot be charged all or none";
+            let fix =
+                "write one limit; a second filter uses up what it admits even if the other refuses";
+            b.fault("limits", why, fix);
+            return None;
+        }
+        for (key, given) in [
+            (
+                "cost_response_header",
+                config.cost_response_header.is_some(),
+            ),
+            ("cost_response", config.cost_response.is_some()),
+            ("max_wait", config.max_wait.is_some()),
+        ] {
+            if given {
+                let why = "is not counted over several nodes";
+                b.fault(key, why, "remove it, or write scope: process");
+            }
+        }
+        let cost = Cost::build(&config, b);
+        let Some(rate) = config.rate else {
+            b.fault("rate", "is required", "write a rate such as 100/s");
+            return None;
+        };
+        let (algorithm, mode) = (config.algorithm, config.mode.unwrap_or_default());
+        let bucket = matches!(algorithm, Algorithm::Gcra | Algorithm::TokenBucket);
+        if config.burst.is_some() && !bucket {
+            let why = "a window has no burst: the rate's count may come at once";
+            b.fault("burst", why, "remove it, or write gcra");
+        }
+        if mode == Mode::Leased && !bucket && algorithm != Algorithm::LeakyBucket {
+            let why = "of a window no leases can be taken";
+            b.fault("algorithm", why, "write mode: strict, or gcra");
+        }
+        let (count, period) = (rate.count, rate.period_ns);
+        let burst = match (bucket, config.burst) {
+            (true, Some(burst)) => u64::from(burst),
+            (true, None) => default_burst(rate, algorithm),
+            (false, _) => count,
+        };
+        let own = Gcra::new(count, period, burst);
+        let script = match Script::new(algorithm, rate, burst) {
+            Ok(script) => Some(script),
+            Err(why) => {
+                b.fault(why.key, why.why, why.fix);
+                None
+            }
+        };
+        if let (Some(_), Err(why)) = (&script, own) {
+            bad_rate(why, if bucket { "burst" } else { "rate" }, b);
+        }
+        let fallback = match config.on_fail.unwrap_or_default() {
+            OnFail::FairShare => Fallback::FairShare,
+            OnFail::Open => Fallback::Open,
+            OnFail::Closed => Fallback::Closed,
+        };
+        let lease = match mode {
+            Mode::Strict => None,
+            Mode::Leased => match Lease::new(count, period, burst, fallback) {
+                Ok(lease) => Some(lease),
+                Err(why) => {
+                    bad_rate(why, "rate", b);
+                    None
+                }
+            },
+        };
+        if cost.most() > burst {
+            let why = format!(
+                "{} is above {burst}, the most that the limit admits at once",
+                cost.most()
+            );
+            b.fault(
+                cost.key(),
+                why,
+                "write a lower cost, or a higher burst or rate",
+            );
+        }
+        let most = match mode {
+            Mode::Strict => GcraTable::MAX_CAPACITY,
+            Mode::Leased => LeaseTable::MAX_BYTES / LeaseTable::bytes(8) * 8,
+        };
+        if config.max_keys == 0 || config.max_keys > most {
+            let why = format!("{} is not 1 to {most}", config.max_keys);
+            b.fault("max_keys", why, "write 65536, or twice the keys you expect");
+        }
+        let name = named(config.name, rate, "name", b);
+        if b.faults.len() > before {
+            return None;
+        }
+        let identity = format!(
+            "{}:{}:{algorithm:?}:{rate}:{burst}:{}",
+            b.route, b.ordinal, config.key
+        );
+        let own = format!("global:{identity}");
+        let how = match lease {
+            Some(lease) => How::Leased(match b.shared {
+                Some(shared) => shared.lease(&own, lease, config.max_keys, (b.route, &name))?,
+                None => Arc::new(LeaseTable::new(lease, 1, 0).ok()?),
+            }),
+            None => {
+                let table = match b.shared {
+                    Some(shared) => shared.table(&own, config.max_keys),
+                    None => Arc::new(GcraTable::new(1, 0).ok()?),
+                };
+                let share = Share {
+                    table,
+                    count,
+                    period_ns: period,
+                    burst,
+                };
+                How::Strict(script?, share)
+            }
+        };
+        Some(Self {
+            how,
+            store: b.shared.map(|s| s.store().clone()).unwrap_or_default(),
+            on_fail: config.on_fail.unwrap_or_default(),
+            identity: super::rate_store::identity_of(&identity),
+            key: config.key,
+            cost,
+            quota: burst,
+            headers: config.headers,
+            legacy: config.legacy_headers,
+            policy: policy(&name, count, period).into_bytes().into(),
+            name: name.into(),
+        })
+    }
+
+    fn call(cx: &Cx<'_>, key: Vec<u8>, script: &'static str, args: Vec<i64>) -> StoreCall {
+        let redis = cx.snapshot.config.store.redis();
+        StoreCall {
+            script,
+            key,
+            args,
+            timeout: redis.map_or(0, |r| r.timeout.nanos()),
+        }
+    }
+
+    fn store_key(&self, cx: &Cx<'_>, req: &Head) -> Vec<u8> {
+        let redis = cx.snapshot.config.store.redis();
+        let prefix = redis.map_or("", |r| &*r.prefix);
+        key_of(prefix, &self.identity, &self.key, cx.client, req)
+    }
+
+    /// By this node's own share, or as `on_fail` says.
+    fn alone(&self, cx: &mut Cx<'_>, share: &Share, hash: u64, cost: u64) -> Verdict {
+        self.store.fell_back();
+        match self.on_fail {
+            OnFail::Open => return Verdict::Next,
+            OnFail::Closed => return unavailable(),
+            OnFail::FairShare => {}
+        }
+        let nodes = self.store.nodes();
+        // Its burst is at least what this request costs, or that would never be admitted.
+        let burst = (share.burst / nodes).max(cost);
+        let period = share.period_ns.saturating_mul(nodes);
+        let gcra = Gcra::new(share.count, period, burst)
+            .or_else(|_| Gcra::new(share.count, share.period_ns, burst));
+        let Ok(gcra) = gcra else {
+            return unavailable();
+        };
+        let told = |left, reset| Stored {
+            admits: true,
+            left,
+            more: period / share.count,
+            reset,
+            retry: 0,
+        };
+        let stored = match share.table.decide(hash, &gcra, cx.now, cost) {
+            Decision::Admit {
+                remaining,
+                reset_after,
+                ..
+            } => told(remaining, reset_after),
+            Decision::Refuse {
+                retry_after,
+                remaining,
+                reset_after,
+            } => Stored {
+                admits: false,
+                retry: retry_after,
+                ..told(remaining, reset_after)
+            },
+            Decision::Never => Stored {
+                admits: false,
+                retry: gcra.window(),
+                ..told(0, gcra.window())
+            },
+        };
+        self.tell(cx, &stored)
+    }
+
+    fn strict(&self, cx: &mut Cx<'_>, req: &Head, how: (&Script, &Share)) -> Verdict {
+        let (script, share) = how;
+        let cost = self.cost.of(req);
+        let hash = self
+            .key
+            .hash(cx.client, req, |bytes| share.table.hash(bytes));
+        if !self.store.is_up() {
+            return self.alone(cx, share, hash, cost);
+        }
+        cx.slot.words = [hash, cost];
+        let key = self.store_key(cx, req);
+        let (name, args) = script.call(cost);
+        Verdict::Ask(Ask::Store(Box::new(Self::call(cx, key, name, args))))
+    }
+
+    fn leased(
+        &self,
+        cx: &mut Cx<'_>,
+        req: &Head,
+        (table, waited): (&Arc<LeaseTable>, Option<(u64, u64)>),
+    ) -> Verdict {
+        let (hash, cost) = waited.unwrap_or_else(|| {
+            let hash = self.key.hash(cx.client, req, |bytes| table.hash(bytes));
+            (hash, self.cost.of(req))
+        });
+        let (up, nodes) = (self.store.is_up(), self.store.nodes());
+        let decision = match waited {
+            None => table.decide(hash, cx.now, cost, nodes, up),
+            Some(_) => table.decide_again(hash, cx.now, cost, nodes, up),
+        };
+        let LeaseDecision { answer, ask, wait } = decision;
+        if !up {
+            self.store.fell_back();
+        }
+        if let Some(ask) = ask {
+            let key = self.store_key(cx, req);
+            let args = table.lease().arguments(&ask).to_vec();
+            let call = Self::call(cx, key, "gcra", args);
+            if wait && waited.is_none() {
+                let ask = Some(ask);
+                cx.slot.any = Some(Box::new(Waiting { hash, cost, ask }));
+                return Verdict::Ask(Ask::Store(Box::new(call)));
+            }
+            cx.lease(LeaseCall {
+                call,
+                table: table.clone(),
+                key: hash,
+                ask,
+                store: self.store.clone(),
+            });
+        }
+        let (admits, retry) = match answer.said {
+            Said::Admit => (true, 0),
+            Said::Refuse { retry_after } => (false, retry_after),
+            Said::Never => (false, answer.reset_after),
+        };
+        if !admits && !up && self.on_fail == OnFail::Closed {
+            return unavailable();
+        }
+        self.tell(
+            cx,
+            &Stored {
+                admits,
+                left: answer.remaining,
+                more: answer.more_after,
+                reset: answer.reset_after,
+                retry,
+            },
+        )
+    }
+
+    /// The verdict, and what responses say.
+    fn tell(&self, cx: &mut Cx<'_>, stored: &Stored) -> Verdict {
+        let told = Told::of(stored);
+        if stored.admits {
+            cx.slot.words = told.pack();
+            return Verdict::Next;
+        }
+        let seconds = stored.retry.div_ceil(SECOND).max(1);
+        let mut reply = refusal(vec![self.name.clone()], seconds);
+        if self.headers {
+            let field = Field::of(&self.name, told.left, Some(told.more.max(1)));
+            reply = reply
+                .with("ratelimit-policy", &*self.policy)
+                .with("ratelimit", field.bytes());
+        }
+        if self.legacy {
+            for (name, value) in self.legacy(told) {
+                reply = reply.with(name, value.to_string());
+            }
+        }
+        Verdict::Reply(Box::new(reply))
+    }
+
+    fn legacy(&self, told: Told) -> [(&'static str, u64); 3] {
+        [
+            ("x-ratelimit-limit", self.quota),
+            ("x-ratelimit-remaining", told.left),
+            ("x-ratelimit-reset", told.reset),
+        ]
+    }
+}
+
+impl Filter for Global {
+    fn needs(&self) -> Needs {
+        Needs {
+            request: true,
+            response: self.headers || self.legacy,
+            ..Needs::default()
+        }
+    }
+
+    fn consumer_keys(&self) -> Vec<String> {
+        let reads = self.key.reads_consumer();
+        reads.then(|| "key".to_owned()).into_iter().collect()
+    }
+
+    fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
+        match &self.how {
+            How::Strict(script, share) => self.strict(cx, req, (script, share)),
+            How::Leased(table) => self.leased(cx, req, (table, None)),
+        }
+    }
+
+    fn on_answer(&self, cx: &mut Cx<'_>, ex: &mut Exchange, _: AskId, a: Answer<'_>) -> Verdict {
+        match &self.how {
+            How::Strict(script, share) => {
+                let [hash, cost] = std::mem::take(&mut cx.slot.words);
+                let said = match a {
+                    Answer::Store(values) => script.read(values, cost),
+                    _ => None,
+                };
+                match said {
+                    Some(stored) => self.tell(cx, &stored),
+                    None => self.alone(cx, share, hash, cost),
+                }
+            }
+            How::Leased(table) => {
+                let any = cx.slot.any.take();
+                let Some(waiting) = any.and_then(|any| any.downcast::<Waiting>().ok()) else {
+                    return unavailable();
+                };
+                let Waiting { hash, cost, ask } = *waiting;
+                let answer = match a {
+                    Answer::Store(values) => granted(values),
+                    _ => None,
+                };
+                match (answer, &ask) {
+                    (Some((granted, reset_after)), Some(ask)) => {
+                        table.granted(hash, cx.now, ask, granted, reset_after);
+                    }
+                    _ => {
+                        self.store.fell_back();
+                        table.failed(hash, cx.now, self.store.nodes());
+                    }
+                }
+                self.leased(cx, &ex.request, (table, Some((hash, cost))))
+            }
+        }
+    }
+
+    fn on_response(&self, cx: &mut Cx<'_>, _: &Head, rsp: &mut Head) -> Verdict {
+        let Some(told) = Told::unpack(cx.slot.words) else {
+            return Verdict::Next;
+        };
+        // Beside those of other policies. A head that is full goes without.
+        if self.headers {
+            let field = Field::of(&self.name, told.left, (told.more > 0).then_some(told.more));
+            let _full = rsp.add(b"ratelimit-policy", &self.policy);
+            let _full = rsp.add(b"ratelimit", field.bytes());
+        }
+        if self.legacy {
+            for (name, value) in self.legacy(told) {
+                let mut field = Field::default();
+                field.number(value);
+                let _full = rsp.set(name.as_bytes(), field.bytes());
+            }
+        }
+        Verdict::Next
+    }
+}
+
+#[cfg(test)]
+#[path = "rate_global_tests.rs"]
+mod tests;

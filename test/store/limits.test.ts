@@ -1,0 +1,183 @@
+/**
+ * rate_limit, `scope: global`: two gateways with one Redis admit together what one limit says, and go on without it.
+ *
+ * Rates are low and times are seconds: what is checked are counts over a time that was measured, not how fast anything is.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { RateLimitFilter } from '../../ts/generated/config.js';
+import type { Config } from '../../ts/index.js';
+import { filtered } from '../kit/filtered.js';
+import { fleet, load, type Told } from '../kit/fleet.js';
+import { gateway } from '../kit/gateway.js';
+import { redis } from '../kit/redis.js';
+import { until } from '../kit/until.js';
+
+const RATE = 300;
+const BURST = 30;
+
+/** One route that answers by itself, behind this limit. */
+function limited(url: string, limit: Partial<RateLimitFilter>): Partial<Config> {
+  const rate: RateLimitFilter = {
+    use: 'rate_limit',
+    rate: `${RATE}/s`,
+    burst: BURST,
+    scope: 'global',
+    key: 'route',
+    ...limit,
+  };
+  return {
+    store: { redis: url },
+    routes: [{ name: 'all', filters: [rate, { use: 'respond', status: 200, body: 'ok' }] }],
+  };
+}
+
+/** How many passed, and from the first request to the last answer of all, seconds. */
+function sum(told: Told[]): { passed: number; seconds: number; statuses: Set<number> } {
+  const from = Math.min(...told.map(({ sent }) => sent));
+  const to = Math.max(...told.map(({ sent, took }) => sent + took));
+  return {
+    passed: told.filter(({ status }) => status === 200).length,
+    seconds: (to - from) / 1_000,
+    statuses: new Set(told.map(({ status }) => status)),
+  };
+}
+
+test('strict: two gateways admit one limit, and hardly less', async (t) => {
+  const store = await redis(t);
+  const nodes = await fleet(t, 2, limited(store.url, { mode: 'strict' }));
+  const forMs = 3_000;
+  const told = (await Promise.all(nodes.map((node) => load(node, { rate: RATE, forMs })))).flat();
+
+  const { passed, seconds, statuses } = sum(told);
+  assert.deepEqual([...statuses].sort(), [200, 429]);
+  const most = BURST + RATE * seconds;
+  t.diagnostic(`${passed} of ${most.toFixed(1)}, ${told.length} sent`);
+  assert.ok(passed <= most, `${passed} of at most ${most}`);
+  assert.ok(passed >= 0.97 * (BURST + (RATE * forMs) / 1_000), `${passed} of ${most}`);
+});
+
+test('leased: within its bound, nearly all of the limit at a skew of 9 to 1, and few calls', async (t) => {
+  const store = await redis(t);
+  const nodes = await fleet(t, 2, limited(store.url, { mode: 'leased' }));
+  const [busy, idle] = nodes;
+  assert.ok(busy !== undefined && idle !== undefined);
+  const forMs = 5_000;
+  const told = (
+    await Promise.all([load(busy, { rate: 1.8 * RATE, forMs }), load(idle, { rate: 0.2 * RATE, forMs })])
+  ).flat();
+
+  const { passed, seconds, statuses } = sum(told);
+  assert.deepEqual([...statuses].sort(), [200, 429]);
+  const bound = await busy.metric('ironsluice_rate_limit_overshoot_bound');
+  const calls = await Promise.all(nodes.map((node) => node.metric('ironsluice_store_calls_total')));
+  const most = BURST + RATE * seconds;
+  t.diagnostic(`${passed} of ${most.toFixed(1)}, bound ${bound}, calls ${calls}, ${told.length} sent`);
+  assert.ok(bound > 0 && passed <= most + bound, `${passed} of ${most} and ${bound}`);
+  assert.ok(passed >= 0.97 * ((RATE * forMs) / 1_000), `${passed} of ${most}`);
+  assert.deepEqual(
+    await Promise.all(nodes.map((n) => n.metric('ironsluice_rate_limit_fallback_total'))),
+    [0, 0],
+  );
+});
+
+test('a Redis that dies under load costs no request its answer; its share holds within 1 s, the limit within 5 s', async (t) => {
+  for (const mode of ['strict', 'leased'] as const) {
+    const store = await redis(t);
+    const nodes = await fleet(t, 2, limited(store.url, { mode }));
+    const all = (forMs: number): Promise<Told[][]> =>
+      Promise.all(nodes.map((node) => load(node, { rate: RATE, forMs })));
+    // A heart beats once a second: each knows of the other.
+    await until(
+      async () =>
+        (await Promise.all(nodes.map((n) => n.metric('ironsluice_store_nodes')))).every((n) => n === 2),
+      'two nodes',
+    );
+
+    const whole = all(6_000);
+    const began = performance.now();
+    await until(() => performance.now() - began > 1_000, 'load');
+    await store.kill();
+    const died = performance.now();
+    await until(() => performance.now() - died > 2_500, 'some time without a store');
+    await store.start();
+    const back = performance.now();
+    const isBack = async (): Promise<boolean> =>
+      (await Promise.all(nodes.map((n) => n.metric('ironsluice_store_up')))).every((up) => up === 1);
+    await until(isBack, 'the store counts as there', 5_000);
+    t.diagnostic(`${mode}: back after ${(performance.now() - back).toFixed(0)} ms`);
+
+    const told = await whole;
+    assert.deepEqual([...sum(told.flat()).statuses].sort(), [200, 429], mode);
+    const alone = told.map((of) => of.filter(({ sent }) => sent > died + 1_000 && sent < died + 2_400));
+    const { passed, seconds } = sum(alone.flat());
+    t.diagnostic(`${mode}: ${passed} passed in ${seconds.toFixed(2)} s without a store`);
+    assert.ok(passed <= BURST + RATE * seconds * 1.02, `${mode}: ${passed} in ${seconds} s`);
+    assert.ok(passed >= 0.9 * RATE * (seconds - 0.1), `${mode}: ${passed} in ${seconds} s`);
+    const fallbacks = await Promise.all(nodes.map((n) => n.metric('ironsluice_rate_limit_fallback_total')));
+    assert.ok(Math.min(...fallbacks) > 0, `${fallbacks}`);
+    // A busy machine may be late; a wait for the store would show in most of them.
+    const waits = told.flat().filter(({ took }) => took > 250).length;
+    assert.ok(waits < told.flat().length / 100, `${mode}: ${waits} of ${told.flat().length} waited`);
+  }
+});
+
+test('each algorithm counts over two gateways, with the fields of a limit of one', async (t) => {
+  const store = await redis(t);
+  for (const algorithm of [
+    'gcra',
+    'token_bucket',
+    'fixed_window',
+    'sliding_window',
+    'sliding_window_log',
+  ] as const) {
+    const limit: Partial<RateLimitFilter> = {
+      mode: 'strict',
+      algorithm,
+      rate: '4/h',
+      cost: 2,
+      legacy_headers: true,
+      name: 'shared',
+    };
+    const isBucket = algorithm === 'gcra' || algorithm === 'token_bucket';
+    const config = limited(store.url, isBucket ? { ...limit, burst: 4 } : limit);
+    if (!isBucket) delete (config.routes?.[0]?.filters?.[0] as RateLimitFilter | undefined)?.burst;
+    config.store = { redis: store.url, timeout: '1s' }; // a busy machine may be late
+    const edges = [await gateway(t, config), await gateway(t, config)];
+    const answers = [];
+    for (const edge of [...edges, ...edges]) answers.push(await edge.get('/'));
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 429, 429],
+      algorithm,
+    );
+    assert.deepEqual(
+      answers.map(({ headers }) => headers.get('ratelimit')?.replace(/;t=\d+$/, '')),
+      [2, 0, 0, 0].map((left) => `"shared";r=${left}`),
+      algorithm,
+    );
+    const [first, , refused] = answers;
+    assert.equal(first?.headers.get('x-ratelimit-limit'), '4');
+    assert.equal(first?.headers.get('x-ratelimit-remaining'), '2');
+    assert.ok(Number(refused?.headers.get('retry-after')) > 0);
+  }
+});
+
+test('a reload takes another store, and memory is none', async (t) => {
+  const [one, other] = [await redis(t), await redis(t)];
+  const limit: RateLimitFilter = {
+    use: 'rate_limit',
+    rate: '1/h',
+    burst: 1,
+    scope: 'global',
+    mode: 'strict',
+  };
+  const edge = await filtered(t, [{ use: 'respond', status: 200, body: 'ok' }]);
+  const config = (url: string): Config => ({ ...edge.config([limit]), store: { redis: url, timeout: '1s' } });
+  await edge.gateway.reload(config(one.url));
+  assert.deepEqual([(await edge.get('/')).status, (await edge.get('/')).status], [200, 429]);
+  await edge.gateway.reload(config(other.url));
+  assert.equal((await edge.get('/')).status, 200);
+  await assert.rejects(edge.gateway.reload(edge.config([limit])), /routes\[0\]\.filters\[0\]\.scope/);
+  assert.equal((await edge.get('/')).status, 429);
+});
