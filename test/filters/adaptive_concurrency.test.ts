@@ -23,9 +23,9 @@ async function gauge(edge: Filtered, name: string): Promise<number> {
 test('an origin that serves five at a time gets about as many, and not the hundred that are offered', async (t) => {
   const waiting: (() => void)[] = [];
   let busy = 0;
-  let most = 0;
+  let seen: number[] = [];
   const next = (): void => {
-    most = Math.max(most, busy + waiting.length);
+    seen.push(busy + waiting.length);
     if (busy >= 5) return;
     const serve = waiting.shift();
     if (serve === undefined) return;
@@ -62,10 +62,13 @@ test('an origin that serves five at a time gets about as many, and not the hundr
   const lanes = Array.from({ length: 100 }, lane);
   try {
     await until(async () => (await gauge(edge, 'limit')) < 25, 'a limit that the origin bears', 30_000);
+    await until(() => busy + waiting.length < 25, 'what was sent before is served', 30_000);
     const before = took.length;
-    most = 0;
+    seen = [];
     await until(() => took.length > before + 300, 'three hundred more that were served', 20_000);
-    assert.ok(most < 60, `${most} at the origin at a time`);
+    // It probes for more now and then: half of all say what it keeps to.
+    const median = seen.sort((a, b) => a - b)[seen.length >> 1] ?? Number.NaN;
+    assert.ok(median < 60, `${median} at the origin at a time`);
     assert.ok(refused > 100, `${refused} refused`);
     assert.ok((await gauge(edge, 'limit')) >= 3);
     assert.ok((await gauge(edge, 'refused_total')) > 100);

@@ -85,6 +85,16 @@ fn a_body_that_is_fast_enough_or_need_not_be_goes_through() {
 }
 
 #[test]
+fn a_call_of_grpc_may_be_silent() {
+    let origin = Origin::echo();
+    let edge = edge(&origin, 1_000_000, "400ms");
+    let head = CHUNKED.replace("Host: a", "Host: a\r\nContent-Type: application/grpc");
+    let (status, took) = drip(&edge, &head, b"1\r\nx\r\n", 20, b"0\r\n\r\n");
+    assert_eq!(status, 200);
+    assert!(took > Duration::from_millis(600), "{took:?}");
+}
+
+#[test]
 fn time_in_which_the_upstream_takes_nothing_is_not_the_clients() {
     let length = 32 << 20;
     let (open, gate) = mpsc::channel::<()>();

@@ -102,7 +102,8 @@ pub struct ListenerLimits {
     /// Bytes of a request target, at most `head`; more is 414.
     pub uri: Size,
     /// Bytes a second of a request's body, on the average of the time that is spent waiting for it, `timeouts.stall` more being allowed; slower is
-    /// 408. Counted until the answer begins. 0 for no limit.
+    /// 408. Counted until the answer begins, and not for calls
+    /// of gRPC. 0 for no limit.
     pub min_body_rate: Whole<0, 1_000_000_000>,
     /// Open connections of each thread; more wait in `backlog` until one leaves.
     pub connections: Whole<1, 10_000_000>,

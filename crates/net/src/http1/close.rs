@@ -5,6 +5,7 @@
 
 use gateway_core::engine::Effect;
 use gateway_core::filter::Outcome;
+use gateway_core::grpc;
 use gateway_core::reply::Reply;
 use wire::Framing;
 
@@ -201,7 +202,8 @@ impl Shard {
             t.waits_since = self.now;
         }
         let mut left = stall;
-        if rate > 0 {
+        // A call of gRPC may be open and silent: only the stall timeout bounds it.
+        if rate > 0 && grpc::of_call(&t.run.exchange.request).is_none() {
             let earned = u128::from(t.request.read) * 1_000_000_000 / u128::from(rate);
             let most = stall.saturating_add(u64::try_from(earned).unwrap_or(u64::MAX));
             let waited = t.waited + (self.now - t.waits_since);
