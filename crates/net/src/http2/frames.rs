@@ -18,9 +18,6 @@ pub(super) struct Frames {
     block: bool,
     /// The peer's settings have come.
     greeted: bool,
-    /// Bytes of blocks of fields of a client, and [`BLOCK`] for each.
-    heads: u64,
-    server: bool,
     /// When the frame or block of fields began that is not yet whole; 0 if none.
     since: u64,
     /// Units: a point is as many as a KiB has bytes.
@@ -41,8 +38,6 @@ impl Frames {
             kind: 0,
             block: false,
             greeted: false,
-            heads: 0,
-            server,
             since: 0,
             left_units: most,
             most,
@@ -53,11 +48,6 @@ impl Frames {
     /// True once the peer's settings have come.
     pub fn greeted(&self) -> bool {
         self.greeted && self.left == 0
-    }
-
-    /// What the heads of a client mean in work: bytes of their blocks, each of which may be a field, and some for each block.
-    pub fn heads(&self) -> u64 {
-        self.heads
     }
 
     /// Since when something other than a body is not yet whole.
@@ -77,10 +67,8 @@ impl Frames {
                 let n = self.left.min(bytes.len());
                 self.left -= n;
                 bytes = &bytes[n..];
-                match self.kind {
-                    DATA => self.earn(n as u64),
-                    HEADERS | CONTINUATION if self.server => self.heads += n as u64,
-                    _ => {}
+                if self.kind == DATA {
+                    self.earn(n as u64);
                 }
                 continue;
             }
@@ -114,7 +102,6 @@ impl Frames {
             DATA if len == 0 && !flag(END_STREAM) => 10,
             DATA => 0,
             HEADERS => {
-                self.heads += if self.server { BLOCK } else { 0 };
                 self.block = !flag(END_HEADERS);
                 0
             }
@@ -165,8 +152,6 @@ pub(super) const RESET: u64 = 10;
 /// What a request gives back that got its answer, in bytes of traffic.
 pub(super) const ANSWERED: u64 = 2 * POINT;
 
-/// A head is as much work as so many bytes of it, however small it is.
-const BLOCK: u64 = 128;
 const POINT: u64 = 1024;
 const HEAD: usize = 9;
 /// An empty budget is full again after so many nanoseconds.

@@ -2,8 +2,7 @@
 //!
 //! The codec reads and writes buffers; the shard fills and empties them through [`Conns`](crate::conns::Conns), so
 //! that all that leaves in one turn goes out in one send.
-//! Bounds: [`INPUT`] bytes are received ahead of the codec and one piece more, [`OUTPUT`] wait for the socket. Of a piece with
-//! more than [`HEADS`] bytes of heads the codec gets [`SLICE`] bytes a turn, because each may mean a field.
+//! Bounds: [`INPUT`] bytes are received ahead of the codec and one piece more, [`OUTPUT`] wait for the socket.
 
 use std::cell::RefCell;
 use std::io;
@@ -27,8 +26,6 @@ pub(crate) struct Io(Rc<RefCell<Bytes>>);
 struct Bytes {
     input: Buf,
     output: Buf,
-    /// How much of it the codec gets in this turn.
-    granted: usize,
     /// Nothing follows the input.
     ended: bool,
     /// The codec had more to write than there was room.
@@ -45,10 +42,6 @@ pub(crate) struct Line {
     pub moved: u64,
     /// The peer spent its budget.
     pub spent: bool,
-    /// What waits for the codec has many heads.
-    dense: bool,
-    /// The turn in which the codec had its part of that.
-    granted_at: u64,
 }
 
 /// Which parts of a connection have something to do.
@@ -90,10 +83,7 @@ impl Wake for WokenStream {
 impl Line {
     /// Both sides of a connection.
     pub fn new(frames: Frames, now: u64) -> (Self, Io) {
-        let bytes = Rc::new(RefCell::new(Bytes {
-            granted: usize::MAX,
-            ..Bytes::default()
-        }));
+        let bytes = Rc::new(RefCell::new(Bytes::default()));
         let woken = Arc::new(Woken::default());
         let line = Self {
             bytes: bytes.clone(),
@@ -102,8 +92,6 @@ impl Line {
             frames,
             moved: now,
             spent: false,
-            dense: false,
-            granted_at: 0,
         };
         (line, Io(bytes))
     }
@@ -145,33 +133,12 @@ impl Line {
         if self.spent {
             return;
         }
-        let before = self.frames.heads();
         if self.frames.see(bytes, now) {
-            self.dense |= self.frames.heads() - before > HEADS;
             self.bytes.borrow_mut().input.append(bytes);
         } else {
             self.spent = true;
         }
         self.wake();
-    }
-
-    /// Begins a turn at `now`: what waits goes to the codec, or as much of it as a turn may have.
-    pub fn grant(&mut self, now: u64) {
-        let mut bytes = self.bytes.borrow_mut();
-        self.dense &= !bytes.input.is_empty();
-        if !self.dense {
-            bytes.granted = usize::MAX;
-        } else if self.granted_at != now {
-            bytes.granted = SLICE;
-            self.granted_at = now;
-            self.woken.connection.store(true, Relaxed);
-        }
-    }
-
-    /// True if the codec had its part of what waits.
-    pub fn is_held(&self) -> bool {
-        let bytes = self.bytes.borrow();
-        bytes.granted == 0 && !bytes.input.is_empty()
     }
 
     /// Nothing more comes.
@@ -186,8 +153,7 @@ impl Line {
     }
 
     fn is_full(&self) -> bool {
-        let waits = self.bytes.borrow().input.len();
-        waits >= INPUT || self.dense && waits > 0
+        self.bytes.borrow().input.len() >= INPUT
     }
 }
 
@@ -252,14 +218,13 @@ impl AsyncRead for Io {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let mut bytes = self.0.borrow_mut();
-        let n = bytes.input.len().min(into.remaining()).min(bytes.granted);
-        if n == 0 && !(bytes.ended && bytes.input.is_empty()) {
-            // Whoever feeds it, or grants more, wakes it.
+        let n = bytes.input.len().min(into.remaining());
+        if n == 0 && !bytes.ended {
+            // Whoever feeds it wakes it.
             return Poll::Pending;
         }
         into.put_slice(&bytes.input.as_slice()[..n]);
         bytes.input.consume(n);
-        bytes.granted -= n;
         Poll::Ready(Ok(()))
     }
 }
@@ -302,70 +267,5 @@ impl AsyncWrite for Io {
 
 /// Bytes that wait for the codec before no more are received.
 const INPUT: usize = 16 << 10;
-/// Bytes of heads in a piece that is given to the codec whole; see [`Frames::heads`].
-const HEADS: u64 = 4 << 10;
-/// Bytes that the codec gets in a turn of a piece with more.
-const SLICE: usize = 2 << 10;
 /// Bytes that wait for the socket before the codec writes no more.
 const OUTPUT: usize = 64 << 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http2::frames::PREFACE;
-
-    /// How many bytes the codec gets in each of these turns.
-    fn taken(line: &mut Line, io: &mut Io, turns: &[u64]) -> Vec<usize> {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut room = [0; 1000];
-        let mut took = Vec::new();
-        for now in turns {
-            line.grant(*now);
-            let mut sum = 0;
-            loop {
-                let mut into = ReadBuf::new(&mut room);
-                match Pin::new(&mut *io).poll_read(&mut cx, &mut into) {
-                    Poll::Ready(Ok(())) if !into.filled().is_empty() => sum += into.filled().len(),
-                    _ => break,
-                }
-            }
-            took.push(sum);
-        }
-        took
-    }
-
-    fn frame(kind: u8, len: usize) -> Vec<u8> {
-        let mut frame = vec![0, (len >> 8) as u8, len as u8, kind, 4, 0, 0, 0, 1];
-        frame.resize(9 + len, 0xbe);
-        frame
-    }
-
-    #[test]
-    fn many_heads_are_given_in_parts_and_bodies_are_not() {
-        for (piece, turns, want) in [
-            (frame(0, 9000), &[1, 2][..], vec![9009, 0]),
-            (frame(1, 1000), &[1, 2][..], vec![1009, 0]),
-            (
-                frame(1, 5000),
-                &[1, 1, 2, 3, 4][..],
-                vec![SLICE, 0, SLICE, 913, 0],
-            ),
-            (
-                frame(1, 60).repeat(40),
-                &[1, 2, 3][..],
-                vec![SLICE, 2760 - SLICE, 0],
-            ),
-        ] {
-            let (mut line, mut io) = Line::new(Frames::new(2000, true, 1), 1);
-            line.feed(PREFACE, 1);
-            assert_eq!(taken(&mut line, &mut io, &[1]), [24]);
-            line.feed(&piece, 1);
-            assert_eq!(taken(&mut line, &mut io, turns), want);
-            assert!(!line.is_held());
-        }
-        let (mut line, mut io) = Line::new(Frames::new(2000, true, 1), 1);
-        line.feed(&[&PREFACE[..], &frame(1, 5000)].concat(), 1);
-        assert_eq!(taken(&mut line, &mut io, &[1]), [SLICE]);
-        assert!(line.is_held() && line.is_full() && line.is_woken());
-    }
-}

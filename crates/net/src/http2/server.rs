@@ -51,8 +51,6 @@ pub(crate) struct Server {
     over: u64,
     /// It was shut for sending.
     shut: bool,
-    /// Nobody takes what is sent.
-    gone: bool,
 }
 
 enum Codec {
@@ -94,7 +92,6 @@ impl Server {
             sweep: 0,
             over: 0,
             shut: false,
-            gone: false,
         }
     }
 
@@ -106,7 +103,7 @@ impl Server {
 
     /// Tells the client that the connection ends once the requests on their way have their answers (RFC 9113
     /// section 6.8): first that it should send no more, and a round trip later which ones still counted.
-    pub(super) fn leave(&mut self, now: u64) {
+    fn leave(&mut self, now: u64) {
         if self.leaving != 0 {
             return;
         }
@@ -171,7 +168,6 @@ impl Shard {
                 share -= 1;
                 busy = true;
             }
-            s.line.grant(self.now);
             if s.over == 0 && s.line.take_woken() {
                 self.poll_server(i, s);
                 busy = true;
@@ -184,24 +180,19 @@ impl Shard {
             }
             if matches!(s.codec, Codec::Over) && s.over == 0 {
                 s.over = self.now.max(1);
+                self.cut_streams(s);
             }
             if self.flush_line(i, &mut s.line).is_err() {
-                s.codec = Codec::Over;
-                s.over = self.now.max(1);
-                s.gone = true;
+                return false;
             }
             if !busy && (s.over != 0 || !s.line.is_woken()) {
                 break;
             }
         }
         if s.over != 0 {
-            if !self.cut_streams(s, CUTS) {
-                self.later(i);
-                return true;
-            }
-            return !s.gone && self.linger_server(i, s);
+            return self.linger_server(i, s);
         }
-        if self.conns[i].readable && share == 0 || s.line.is_held() {
+        if self.conns[i].readable && share == 0 {
             self.later(i);
         }
         true
@@ -357,13 +348,11 @@ impl Shard {
         self.guarded(inner, Self::drive);
     }
 
-    /// Cuts so many of its streams. True if that were all.
-    fn cut_streams(&mut self, s: &mut Server, most: usize) -> bool {
-        let all: Vec<u32> = s.streams.keys().copied().take(most).collect();
+    fn cut_streams(&mut self, s: &mut Server) {
+        let all: Vec<u32> = s.streams.keys().copied().collect();
         for id in all {
             self.cut_stream(s, id);
         }
-        s.streams.is_empty()
     }
 
     /// Nothing more is made of what comes: what is left is sent, then what still comes is thrown away for a while, so
@@ -398,7 +387,7 @@ impl Shard {
     }
 
     fn close_server(&mut self, i: u32, mut s: Box<Server>) {
-        self.cut_streams(&mut s, usize::MAX);
+        self.cut_streams(&mut s);
         let slot = s.client.listener;
         self.leave_bound(i);
         self.remove(i);
@@ -469,12 +458,24 @@ impl Shard {
         }
         self.turn_server(i);
     }
+
+    /// Tells the clients of a listener, or of all, that their connections end.
+    pub(crate) fn leave_servers(&mut self, listener: Option<usize>) {
+        for i in self.conns.indices() {
+            let now = self.now;
+            let Some(Some(s)) = self.conns.server(i) else {
+                continue;
+            };
+            if listener.is_none_or(|l| usize::from(s.client.listener) == l) {
+                s.leave(now);
+                self.later(i);
+            }
+        }
+    }
 }
 
 /// Pieces that are received of one connection before others have their turn.
 const SHARE: u32 = 4;
-/// Requests of a connection that are cut in one turn when it ends: each may close a connection of an upstream.
-const CUTS: usize = 16;
 /// Bytes of the heads of all open requests of a connection.
 const HEADS: usize = 512 << 10;
 /// Bytes that the codec takes of one answer ahead of the socket.

@@ -42,20 +42,6 @@ impl Shard {
         }
     }
 
-    /// Tells the clients of a listener, or of all, that their connections end.
-    pub(crate) fn leave_servers(&mut self, listener: Option<usize>) {
-        for i in self.conns.indices() {
-            let now = self.now;
-            let Some(Some(s)) = self.conns.server(i) else {
-                continue;
-            };
-            if listener.is_none_or(|l| usize::from(s.client.listener) == l) {
-                s.leave(now);
-                self.later(i);
-            }
-        }
-    }
-
     /// A bug was caught while a connection was in hand: it is closed, and its streams' connections with it.
     #[cold]
     pub(crate) fn abandon_http2(&mut self, i: u32) {
