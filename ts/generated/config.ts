@@ -546,7 +546,8 @@ export interface ListenerLimits {
   head?: Size;
   /**
    * Bytes a second of a request's body, on the average of the time that is spent waiting for it, `timeouts.stall` more being allowed; slower is
-   * 408. Counted until the answer begins. 0 for no limit.
+   * 408. Counted until the answer begins, and not for calls
+   * of gRPC. 0 for no limit.
    * @default 240
    */
   min_body_rate?: number;
