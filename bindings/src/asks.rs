@@ -1,15 +1,32 @@
 //! Calls of plugins on their way to a thread of Node, and their verdicts on the way back.
 
+use std::sync::Arc;
+
 use napi::bindgen_prelude::{Buffer, Function};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use gateway_core::filter::{Ask, PluginCall};
 use gateway_core::plugin::PluginVerdict;
-use net::asks::{Brought, Service};
+use net::asks::{Asks, Brought, Service};
 
-use crate::error::{error, Code, Result};
+use crate::error::{Code, Result};
 use crate::registry;
+
+/// Begins to answer asks, in the place of whoever did; `wake` is called on its thread when there is something to take.
+pub(crate) fn serve(asks: &Arc<Asks>, wake: Function<'_, (), ()>) -> Result<Service> {
+    // Weak: it is the caller's business how long its thread lives.
+    let wake = wake
+        .build_threadsafe_function()
+        .weak::<true>()
+        .max_queue_size::<1>()
+        .build()
+        .map_err(|e| napi::Error::new(Code::from(e.status), e.reason.clone()))?;
+    Ok(asks.serve(move || {
+        // Full: it is about to be called. Closing: the service ends with the thread.
+        let _told = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    }))
+}
 
 /// A plugin that is asked about a request.
 #[napi(object, object_from_js = false)]
@@ -60,19 +77,8 @@ impl PluginAsks {
     /// to take: once, until it is taken. Throws `closed` if there is no such gateway.
     #[napi(constructor, catch_unwind)]
     pub fn new(id: u32, wake: Function<'_, (), ()>) -> Result<Self> {
-        let gateway =
-            registry::find(id).ok_or_else(|| error("closed", format!("no gateway {id} runs")))?;
-        // Weak: it is the caller's business how long its thread lives.
-        let wake = wake
-            .build_threadsafe_function()
-            .weak::<true>()
-            .max_queue_size::<1>()
-            .build()
-            .map_err(|e| napi::Error::new(Code::from(e.status), e.reason.clone()))?;
-        let service = gateway.plugin_asks().serve(move || {
-            // Full: it is about to be called. Closing: the service ends with the thread.
-            let _told = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        });
+        let gateway = registry::running(id)?;
+        let service = serve(gateway.plugin_asks(), wake)?;
         Ok(Self {
             service: Some(service),
         })

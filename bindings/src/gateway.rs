@@ -225,10 +225,8 @@ pub struct GatewayView {
 /// The gateway of this process with that number. Throws `closed` if there is none.
 #[napi(catch_unwind)]
 pub fn attach(id: u32) -> Result<GatewayView> {
-    let gateway = registry::find(id);
-    gateway
-        .map(|gateway| GatewayView { id, gateway })
-        .ok_or_else(|| error("closed", format!("no gateway {id} runs")))
+    let gateway = registry::running(id)?;
+    Ok(GatewayView { id, gateway })
 }
 
 #[napi]

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use net::Gateway;
 
+use crate::error::{error, Result};
+
 /// Gives `gateway` a number that no other has had.
 pub(crate) fn add(gateway: Arc<Gateway>) -> u32 {
     let mut all = all();
@@ -20,6 +22,11 @@ pub(crate) fn add(gateway: Arc<Gateway>) -> u32 {
 /// The gateway with that number, if it was not removed.
 pub(crate) fn find(id: u32) -> Option<Arc<Gateway>> {
     all().gateways.get(&id).cloned()
+}
+
+/// The gateway with that number. Fails with `closed` if there is none.
+pub(crate) fn running(id: u32) -> Result<Arc<Gateway>> {
+    find(id).ok_or_else(|| error("closed", format!("no gateway {id} runs")))
 }
 
 /// Forgets the number; who holds the gateway keeps it.

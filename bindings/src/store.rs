@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{Buffer, Function};
-use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi_derive::napi;
 
 use gateway_core::filter::{Ask, StoreCall};
 use gateway_core::store::StoreState;
 use net::asks::{Asked, Brought, Service};
 
-use crate::error::{error, Code, Result};
+use crate::asks::serve;
+use crate::error::Result;
 use crate::registry;
 
 /// A script of the store that is to run.
@@ -63,19 +63,8 @@ impl StoreAsks {
     /// to take: once, until it is taken. Throws `closed` if there is no such gateway.
     #[napi(constructor, catch_unwind)]
     pub fn new(id: u32, wake: Function<'_, (), ()>) -> Result<Self> {
-        let gateway =
-            registry::find(id).ok_or_else(|| error("closed", format!("no gateway {id} runs")))?;
-        // Weak: it is the caller's business how long its thread lives.
-        let wake = wake
-            .build_threadsafe_function()
-            .weak::<true>()
-            .max_queue_size::<1>()
-            .build()
-            .map_err(|e| napi::Error::new(Code::from(e.status), e.reason.clone()))?;
-        let service = gateway.store_asks().serve(move || {
-            // Full: it is about to be called. Closing: the service ends with the thread.
-            let _told = wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-        });
+        let gateway = registry::running(id)?;
+        let service = serve(gateway.store_asks(), wake)?;
         Ok(Self {
             service: Some(service),
             state: gateway.store_state().clone(),
