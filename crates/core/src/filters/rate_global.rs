@@ -16,7 +16,7 @@ use super::rate_key::LimitKeys;
 use super::rate_limit::{bad_rate, default_burst, named, refusal, unavailable, Algorithm, Config};
 use super::rate_limits::Cost;
 use super::rate_store::{key_of, Script, Stored};
-use super::rate_told::Told;
+use super::rate_told::{Told, Trio};
 use super::Build;
 use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, StoreCall, Verdict};
 use crate::store::{granted, LeaseCall, StoreState};
@@ -356,7 +356,7 @@ impl Global {
 
     /// The verdict, and what responses say.
     fn tell(&self, cx: &mut Cx<'_>, stored: &Stored) -> Verdict {
-        let told = Told::of(stored);
+        let told = Told::of(stored.left, stored.more, stored.reset);
         if stored.admits {
             cx.slot.words = told.pack();
             return Verdict::Next;
@@ -370,19 +370,9 @@ impl Global {
                 .with("ratelimit", field.bytes());
         }
         if self.legacy {
-            for (name, value) in self.legacy(told) {
-                reply = reply.with(name, value.to_string());
-            }
+            reply = Trio::of(self.quota, told).reply(reply);
         }
         Verdict::Reply(Box::new(reply))
-    }
-
-    fn legacy(&self, told: Told) -> [(&'static str, u64); 3] {
-        [
-            ("x-ratelimit-limit", self.quota),
-            ("x-ratelimit-remaining", told.left),
-            ("x-ratelimit-reset", told.reset),
-        ]
     }
 }
 
@@ -450,16 +440,12 @@ impl Filter for Global {
         };
         // Beside those of other policies. A head that is full goes without.
         if self.headers {
-            let field = Field::of(&self.name, told.left, (told.more > 0).then_some(told.more));
+            let field = told.field(&self.name);
             let _full = rsp.add(b"ratelimit-policy", &self.policy);
             let _full = rsp.add(b"ratelimit", field.bytes());
         }
         if self.legacy {
-            for (name, value) in self.legacy(told) {
-                let mut field = Field::default();
-                field.number(value);
-                let _full = rsp.set(name.as_bytes(), field.bytes());
-            }
+            Trio::of(self.quota, told).set(rsp);
         }
         Verdict::Next
     }

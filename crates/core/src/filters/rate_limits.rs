@@ -8,11 +8,12 @@ use std::sync::Arc;
 use algo::{Answer, Bucket, FixedWindow, Held, Limit, LimitTable, Said, SlidingLog, SlidingWindow};
 use wire::Head;
 
-use super::rate_field::{policy, Field, SECOND};
+use super::rate_field::{policy, SECOND};
 use super::rate_key::LimitKeys;
 use super::rate_limit::{bad_rate, default_burst, named, refusal, Algorithm, Config, LimitConfig};
 use super::rate_queue;
 use super::rate_spent::{said, Spent};
+use super::rate_told::{Told, Trio};
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Outcome, Verdict};
 use crate::Nanos;
@@ -49,14 +50,6 @@ struct Kept {
     keys: [u64; MAX_LIMITS],
     /// What it was charged so far.
     cost: u64,
-}
-
-/// What a response tells of one limit. Seconds.
-#[derive(Clone, Copy, Default)]
-struct Told {
-    left: u64,
-    more: u64,
-    reset: u64,
 }
 
 impl Limits {
@@ -129,9 +122,7 @@ impl Limits {
                 .with("ratelimit", left);
         }
         if self.legacy {
-            for (name, value) in self.legacy(told) {
-                reply = reply.with(name, value.to_string());
-            }
+            reply = self.legacy(told).reply(reply);
         }
         Verdict::Reply(Box::new(reply))
     }
@@ -146,22 +137,18 @@ impl Limits {
         for (i, limit) in self.limits.iter().enumerate() {
             let mut held = limit.table.hold(kept.keys[i], now);
             held.owe(more);
-            kept.told[i] = Told::of(&held.look(0));
+            kept.told[i] = told_of(&held.look(0));
         }
     }
 
     /// The older trio, of the limit that has the least left.
-    fn legacy(&self, told: &[Told]) -> [(&'static str, u64); 3] {
+    fn legacy(&self, told: &[Told]) -> Trio {
         let all = self.limits.iter().zip(told);
         let least = all.min_by_key(|(_, told)| (told.left, u64::MAX - told.more));
         let (quota, told) = least.map_or((0, Told::default()), |(limit, told)| {
             (limit.table.limit().quota(), *told)
         });
-        [
-            ("x-ratelimit-limit", quota),
-            ("x-ratelimit-remaining", told.left),
-            ("x-ratelimit-reset", told.reset),
-        ]
+        Trio::of(quota, told)
     }
 }
 
@@ -197,7 +184,7 @@ impl Filter for Limits {
             keys[i] = key;
             let mut held = limit.table.hold(key, cx.now);
             let answer = held.look(cost);
-            told[i] = Told::of(&answer);
+            told[i] = told_of(&answer);
             let retry_after = match answer.said {
                 Said::Admit => None,
                 Said::Refuse { retry_after } => Some(retry_after),
@@ -221,7 +208,7 @@ impl Filter for Limits {
         let told = &mut told[..self.limits.len()];
         // Those that would have admitted it say what is left without it.
         for (told, held) in told.iter_mut().zip(all.iter_mut().flatten()) {
-            *told = Told::of(&held.look(0));
+            *told = told_of(&held.look(0));
         }
         drop(all);
         self.refuse(told, wait, violated)
@@ -244,11 +231,7 @@ impl Filter for Limits {
             }
         }
         if self.legacy {
-            for (name, value) in self.legacy(told) {
-                let mut field = Field::default();
-                field.number(value);
-                let _full = rsp.set(name.as_bytes(), field.bytes());
-            }
+            self.legacy(told).set(rsp);
         }
         Verdict::Next
     }
@@ -408,20 +391,6 @@ impl Cost {
     }
 }
 
-impl Told {
-    fn of(answer: &Answer) -> Self {
-        Self {
-            left: answer.remaining,
-            more: seconds(answer.more_after),
-            reset: seconds(answer.reset_after),
-        }
-    }
-
-    fn field(&self, name: &str) -> Field {
-        Field::of(name, self.left, (self.more > 0).then_some(self.more))
-    }
-}
-
 /// Reports what stands beside `limits` and belongs into one of them.
 fn alone(config: &Config, b: &mut Build<'_>) {
     for (key, given) in [
@@ -440,6 +409,10 @@ fn alone(config: &Config, b: &mut Build<'_>) {
             );
         }
     }
+}
+
+fn told_of(answer: &Answer) -> Told {
+    Told::of(answer.remaining, answer.more_after, answer.reset_after)
 }
 
 /// Rounded up.
