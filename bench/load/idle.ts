@@ -38,7 +38,7 @@ export async function runIdle(peers: readonly Peer[], options: Options, tls: boo
       const origin = await startOrigin(dir, options.loadCpu);
       started.push(origin);
       const certificate = tls ? await makeCertificate(dir) : undefined;
-      const proxy = await startPeer(peer, { feature: 'plain', certificate }, origin, dir, options.proxyCpu);
+      const proxy = await startPeer(peer, { feature: 'plain', certificate }, origin, dir, options);
       started.push(proxy);
       const steps = await open(proxy, options, certificate);
       results.push({ peer: peer.name, steps, bytes_per_connection: slope(steps) });

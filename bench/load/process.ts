@@ -44,6 +44,8 @@ export interface Start {
   certificate?: Certificate | undefined;
   /** True if it is asked by HTTP/2, in clear text where there is no certificate. */
   http2?: boolean;
+  /** Whether it serves. Default: it answers `GET /128` rightly. */
+  isReady?: () => boolean;
 }
 
 const alive = new Set<ChildProcess>();
@@ -51,7 +53,7 @@ process.on('exit', () => {
   for (const child of alive) child.kill('SIGKILL');
 });
 
-/** Starts a server on one CPU and resolves when `GET /128` is answered rightly through it. */
+/** Starts a server on one CPU and resolves when it serves. */
 export async function serve({
   name,
   argv,
@@ -60,6 +62,7 @@ export async function serve({
   dir,
   certificate,
   http2 = false,
+  isReady,
 }: Start): Promise<Running> {
   const log = join(dir, 'output.log');
   const output = openSync(log, 'a');
@@ -81,7 +84,8 @@ export async function serve({
     });
   });
   const deadline = Date.now() + START_MS;
-  while (!(await (http2 ? answersHttp2 : answers)(at, certificate))) {
+  const serves = isReady ?? (() => (http2 ? answersHttp2 : answers)(at, certificate));
+  while (!(await serves())) {
     if (ended || Date.now() > deadline) {
       child.kill('SIGKILL');
       const said = readFileSync(log, 'utf8').slice(-2000);

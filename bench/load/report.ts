@@ -21,8 +21,10 @@ export interface Provenance {
 /** A row of a table. */
 export type Row = Record<string, string>;
 
-/** What the base must reach beside another, as the median of the ratios of the same rounds. */
+/** What one must reach beside another, as the median of the ratios of the same rounds. */
 export interface Bound {
+  /** Default: the base. */
+  of?: string;
   figure: Figure;
   beside: string;
   /** Either of them. */
@@ -148,15 +150,15 @@ function ratiosOf(rounds: Rounds, key: Figure, base: string, other: string): num
 }
 
 /** Nothing where the other was not measured. */
-function judge(rounds: Rounds, base: string, { figure, beside, most, least }: Bound): Row[] {
-  const ratios = ratiosOf(rounds, figure, base, beside);
+function judge(rounds: Rounds, base: string, { of = base, figure, beside, most, least }: Bound): Row[] {
+  const ratios = ratiosOf(rounds, figure, of, beside);
   if (ratios.length === 0) return [];
   const { median } = spread(ratios);
   const holds = median <= (most ?? Number.POSITIVE_INFINITY) && median >= (least ?? 0);
   const title = FIGURES.find(({ key }) => key === figure)?.title ?? figure;
   return [
     {
-      bound: `${title} beside ${beside}`,
+      bound: `${title}${of === base ? '' : ` of ${of}`} beside ${beside}`,
       wanted: most === undefined ? `at least ${least?.toFixed(2)}` : `at most ${most.toFixed(2)}`,
       median: median.toFixed(3),
       holds: holds ? 'yes' : 'no',

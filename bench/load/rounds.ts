@@ -7,6 +7,7 @@
  * origin nor client for more than `tolerance` of their time; it is taken again up to `retries` times, and missing after that.
  * A proxy that is missing in two rounds one after the other is in no further ones; the others go on.
  */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +15,7 @@ import { tool } from './build.js';
 import { makeCertificate } from './certificate.js';
 import type { Options } from './options.js';
 import type { Certificate, Feature, Peer } from './peers/peer.js';
-import { freePort, type Running, run, serve } from './process.js';
+import { freePort, type Running, run, type Start, serve } from './process.js';
 import type { Scenario } from './scenarios.js';
 
 /** One proxy in one round. */
@@ -65,7 +66,7 @@ export async function runRounds(
     const needs = { feature: scenario.feature, certificate };
     const proxies: Proxy[] = [];
     for (const peer of peers) {
-      const proxy = await startPeer(peer, needs, origin, dir, options.proxyCpu);
+      const proxy = await startPeer(peer, needs, origin, dir, options);
       started.push(proxy);
       proxies.push(proxy);
     }
@@ -103,10 +104,11 @@ export async function startOrigin(dir: string, cpu: number): Promise<Running> {
   return serve({ name: 'origin', argv, cpu, at: port, dir: own });
 }
 
-/** A peer's processes: the one that clients speak with, and the one behind it, if it has one. */
+/** A peer's processes: the one that clients speak with, and those behind it and beside it, if it has some. */
 export interface Proxy extends Running {
   peer: Peer;
   behind?: Running;
+  store?: Running;
 }
 
 /** What a peer is started for. */
@@ -121,28 +123,51 @@ export async function startPeer(
   { feature, certificate }: Needs,
   origin: Running,
   dir: string,
-  cpu: number,
+  { proxyCpu: cpu, loadCpu }: Pick<Options, 'proxyCpu' | 'loadCpu'>,
 ): Promise<Proxy> {
   const port = await freePort();
   const own = join(dir, peer.name);
   await mkdir(own);
   const path = join(own, 'behind.sock');
   const command = peer.behind?.({ path, feature });
-  const behind =
-    command && (await serve({ name: `${peer.name}, behind`, argv: command, cpu, at: path, dir: own }));
+  const shared = join(own, 'store.sock');
+  const started: Running[] = [];
+  const stop = async (): Promise<void> => {
+    for (const running of started.reverse()) await running.stop();
+  };
+  const start = async (what: Start): Promise<Running> => {
+    const running = await serve(what);
+    started.push(running);
+    return running;
+  };
   try {
+    const behind =
+      command && (await start({ name: `${peer.name}, behind`, argv: command, cpu, at: path, dir: own }));
+    const argvOfStore = peer.store?.(shared);
+    const store =
+      argvOfStore &&
+      (await start({
+        name: `${peer.name}, store`,
+        argv: argvOfStore,
+        cpu: loadCpu,
+        at: shared,
+        dir: own,
+        isReady: () => existsSync(shared),
+      }));
     const upstream = behind ? path : `127.0.0.1:${origin.port}`;
-    const argv = await peer.prepare({ dir: own, port, origin: upstream, feature, certificate });
+    const argv = await peer.prepare({
+      dir: own,
+      port,
+      origin: upstream,
+      feature,
+      certificate,
+      store: shared,
+    });
     const http2 = feature === 'http2';
-    const front = await serve({ name: peer.name, argv, cpu, at: port, dir: own, certificate, http2 });
-    if (behind === undefined) return { ...front, peer };
-    const stop = async (): Promise<void> => {
-      await front.stop();
-      await behind.stop();
-    };
-    return { ...front, peer, behind, stop };
+    const front = await start({ name: peer.name, argv, cpu, at: port, dir: own, certificate, http2 });
+    return { ...front, peer, ...(behind && { behind }), ...(store && { store }), stop };
   } catch (error) {
-    await behind?.stop();
+    await stop();
     throw error;
   }
 }
@@ -193,8 +218,8 @@ function same(agreed: readonly string[], peer: Peer, before: string | undefined)
 
 async function measure(place: Place): Promise<{ measurement: Measurement; tls: string[] }> {
   const { scenario, options, origin, certificate, proxy, round } = place;
-  const { behind, peer } = proxy;
-  const watched = [proxy, origin, ...(behind ? [behind] : [])].map(({ pid }) => pid);
+  const { behind, store, peer } = proxy;
+  const watched = [proxy, origin, behind, store].flatMap((running) => running?.pid ?? []);
   const { stdout } = await run('taskset', [
     '-c',
     String(options.loadCpu),
@@ -208,10 +233,12 @@ async function measure(place: Place): Promise<{ measurement: Measurement; tls: s
     ...scenario.client,
   ]);
   const seen = JSON.parse(stdout) as Seen;
-  const [front, upstream, back] = seen.watched;
+  const [front, upstream, ...more] = seen.watched;
+  const back = behind && more.shift();
+  const other = more.shift()?.cpu_ns ?? 0;
   if (seen.requests === 0) throw new Error(`${peer.name} answered no request in ${scenario.name}`);
   const cpu = front.cpu_ns + (back?.cpu_ns ?? 0);
-  const known = seen.own_cpu_ns + cpu + upstream.cpu_ns;
+  const known = seen.own_cpu_ns + cpu + upstream.cpu_ns + other;
   const edge = proxyCpu(peer, front, scenario);
   const measurement: Measurement = {
     round,
@@ -272,7 +299,7 @@ interface Seen {
   processes_ns: number;
   steal_ns: number;
   capacity_ns: number;
-  watched: [front: Watched, origin: Watched, behind?: Watched];
+  watched: [front: Watched, origin: Watched, ...more: Watched[]];
 }
 
 interface Watched {

@@ -1,5 +1,5 @@
 /** What is measured: one row a scenario. */
-import { APP_PEERS, PEERS, TLS_PEERS } from './peers/index.js';
+import { APP_PEERS, LIMIT_PEERS, PEERS, TLS_PEERS } from './peers/index.js';
 import type { Feature, Peer } from './peers/peer.js';
 import type { Bound } from './report.js';
 
@@ -47,6 +47,11 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'limit',
     about: 'a rate limit by client address that decides on each request and refuses none; 128 bytes',
     feature: 'limit',
+    peers: LIMIT_PEERS,
+    bounds: [
+      { figure: 'cpu_us_per_request', beside: 'ironsluice-unlimited', most: 1.02 },
+      { of: 'ironsluice-leased', figure: 'cpu_us_per_request', beside: 'ironsluice-unlimited', most: 1.03 },
+    ],
     client: ['--path', '/128', '--body', '128'],
   },
   {

@@ -2,7 +2,13 @@
 import { envoy } from './envoy.js';
 import { floor } from './floor.js';
 import { haproxy } from './haproxy.js';
-import { ironsluice, ironsluiceDirect, ironsluiceRoute } from './ironsluice.js';
+import {
+  ironsluice,
+  ironsluiceDirect,
+  ironsluiceLeased,
+  ironsluiceRoute,
+  ironsluiceUnlimited,
+} from './ironsluice.js';
 import { nginx } from './nginx.js';
 import type { Peer } from './peer.js';
 import { fastify, nginxUws, node, uws } from './servers.js';
@@ -12,6 +18,16 @@ export const PEERS: readonly Peer[] = [ironsluice, nginx, haproxy, envoy, floor]
 
 /** Those of the scenarios with TLS. */
 export const TLS_PEERS: readonly Peer[] = [ironsluice, nginx, haproxy];
+
+/** Those of the scenario with a limit. */
+export const LIMIT_PEERS: readonly Peer[] = [
+  ironsluice,
+  ironsluiceLeased,
+  ironsluiceUnlimited,
+  nginx,
+  haproxy,
+  envoy,
+];
 
 /** Those of the scenarios with apps. */
 export const APP_PEERS = {
@@ -23,5 +39,5 @@ export const APP_PEERS = {
 
 /** By their names, each once. */
 export const ALL_PEERS: ReadonlyMap<string, Peer> = new Map(
-  [...PEERS, ...Object.values(APP_PEERS).flat()].map((peer) => [peer.name, peer]),
+  [...PEERS, ...LIMIT_PEERS, ...Object.values(APP_PEERS).flat()].map((peer) => [peer.name, peer]),
 );

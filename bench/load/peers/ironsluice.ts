@@ -8,12 +8,21 @@ import { ROOT } from '../process.js';
 import { NEVER_REFUSED, type Peer, type Setting } from './peer.js';
 
 /** What a config is for: a scenario's feature, or another way to the same. */
-type Shape = Setting['feature'] | 'forward-by-route' | 'websocket-direct';
+type Shape = Setting['feature'] | 'forward-by-route' | 'websocket-direct' | 'leased';
 
 export const ironsluice: Peer = gateway('ironsluice');
 
 /** Forwards what comes in by the door of an app, by a route and without its handler. */
 export const ironsluiceRoute: Peer = gateway('ironsluice-route', 'forward-by-route');
+
+/** Without the limit that the others of its scenario have. */
+export const ironsluiceUnlimited: Peer = gateway('ironsluice-unlimited', 'plain');
+
+/** With a limit that nodes share by a Redis: `scope: global`, `mode: leased`. */
+export const ironsluiceLeased: Peer = {
+  ...gateway('ironsluice-leased', 'leased'),
+  store: (path) => ['redis-server', '--port', '0', '--unixsocket', path, '--save', '', '--appendonly', 'no'],
+};
 
 /** WebSockets without the edge in front of the app. */
 export const ironsluiceDirect: Peer = gateway('ironsluice-direct', 'websocket-direct');
@@ -33,9 +42,10 @@ function gateway(name: string, shape?: Shape): Peer {
 
 /** Writes the gateway's configuration for a setting and returns the file's path. */
 export async function writeConfig(setting: Setting, shape: Shape = setting.feature): Promise<string> {
-  const { dir, port, origin, certificate } = setting;
+  const { dir, port, origin, certificate, store } = setting;
   const rate = `${NEVER_REFUSED}/s`;
   const limit = { use: 'rate_limit', rate, burst: NEVER_REFUSED, key: 'client_ip' };
+  const leased = { ...limit, scope: 'global', mode: 'leased' };
   const all = { name: 'all', match: { path: '/*' } };
   const tls = certificate && {
     certificates: [{ cert: certificate.cert, key: certificate.key }],
@@ -55,6 +65,12 @@ export async function writeConfig(setting: Setting, shape: Shape = setting.featu
     },
     plain: { ...edge, upstreams, routes: [{ ...all, to: 'origin' }] },
     limit: { ...edge, upstreams, routes: [{ ...all, filters: [limit], to: 'origin' }] },
+    leased: {
+      ...edge,
+      upstreams,
+      store: { redis: `unix:${store}` },
+      routes: [{ ...all, filters: [leased], to: 'origin' }],
+    },
     app: { ...edge, apps, routes: [{ ...all, to: { app: 'site' } }] },
     direct: { ...direct, apps },
     forward: { ...direct, apps, upstreams },

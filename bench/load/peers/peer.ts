@@ -30,6 +30,8 @@ export interface Setting {
   /** The origin, as `address:port`; or the path of what stands {@link Peer.behind} it. */
   origin: string;
   feature: Feature;
+  /** The path of its {@link Peer.store}, if it has one. */
+  store?: string | undefined;
   /** What it is to show to clients, in TLS 1.3 with X25519 or P-256; without it there is no TLS. */
   certificate?: Certificate | undefined;
 }
@@ -47,6 +49,8 @@ export interface Peer {
   lacks?: Feature[];
   /** The command of a server behind it, which listens at the Unix socket `path` and counts with it. */
   behind?(place: { path: string; feature: Feature }): string[];
+  /** The command of a Redis that it shares its limits by, which listens at the Unix socket `path`, on the client's CPU, and does not count with it. */
+  store?(path: string): string[];
   /** Names of the threads that are the proxy, where another part of the process answers. */
   proxyThreads?: RegExp;
 }
