@@ -502,6 +502,8 @@ export declare class StoreAsks {
    * to take: once, until it is taken. Throws `closed` if there is no such gateway.
    */
   constructor(id: number, wake: () => void)
+  /** Milliseconds within which to take again after something was taken: calls that no request waits for wake nobody until then. */
+  get linger(): number
   /** What waits, at most 256; if there is more, `wake` is called again. */
   take(): Array<StoreAsk>
   /** Answers calls. */

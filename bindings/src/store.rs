@@ -7,7 +7,7 @@ use napi_derive::napi;
 
 use gateway_core::filter::{Ask, StoreCall};
 use gateway_core::store::StoreState;
-use net::asks::{Asked, Brought, Service};
+use net::asks::{Asked, Brought, Service, LINGER};
 
 use crate::asks::serve;
 use crate::error::Result;
@@ -69,6 +69,12 @@ impl StoreAsks {
             service: Some(service),
             state: gateway.store_state().clone(),
         })
+    }
+
+    /// Milliseconds within which to take again after something was taken: calls that no request waits for wake nobody until then.
+    #[napi(getter, catch_unwind)]
+    pub fn linger(&self) -> f64 {
+        LINGER as f64 / 1e6
     }
 
     /// What waits, at most 256; if there is more, `wake` is called again.

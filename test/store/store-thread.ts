@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { clock } from '../../ts/store/redis.js';
-import { type Asks, Service, type ServiceData } from '../../ts/store/service.js';
+import { type Asks, Service, type ServiceData, type StoreAsk } from '../../ts/store/service.js';
 import type { LogLine } from '../../ts/thread.js';
 
 const say = (message: string): void => {
@@ -14,15 +14,18 @@ const say = (message: string): void => {
 function core(gateway: number, wake: () => void): Asks {
   let isAsked = false;
   const key = Buffer.from('test:{a}');
+  const args = [60e9, 3, 0, 1, 1, 0];
+  const waiting: StoreAsk[] = [];
   return {
-    take: () => [
-      { number: gateway, script: 'gcra', key, args: [60e9, 3, 0, 1, 1, 0], until: clock() + 1_000 },
-    ],
+    linger: 5,
+    take: () => waiting.splice(0),
     answer: (answers) => say(`answers ${JSON.stringify(answers)}`),
     note({ up, nodes }) {
       say(`note ${up} ${nodes}`);
-      if (up && !isAsked) wake();
-      isAsked ||= up;
+      if (!up || isAsked) return;
+      isAsked = true;
+      waiting.push({ number: gateway, script: 'gcra', key, args, until: clock() + 1_000 });
+      wake();
     },
     close: () => say('closed'),
   };

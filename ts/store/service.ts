@@ -1,7 +1,8 @@
 /**
  * service: takes the calls of the store from the core, has them run, and answers in batches.
  *
- * The core wakes it once for all calls that wait. A change of the store goes in two steps: what is new is connected to first, and
+ * The core wakes it once for all calls that wait; after a batch it looks again by itself, so that calls that no request waits for come in
+ * batches too. A change of the store goes in two steps: what is new is connected to first, and
  * takes the old one's place when its config is in force; calls that are under way end where they began.
  * Errors: none reach the core but as a call that failed.
  */
@@ -33,6 +34,8 @@ export interface StoreAnswer {
 
 /** The calls of one gateway: `StoreAsks` of the addon. */
 export interface Asks {
+  /** Milliseconds within which to take again after something was taken. */
+  readonly linger: number;
   take(): StoreAsk[];
   answer(answers: StoreAnswer[]): void;
   note(note: Note): void;
@@ -77,6 +80,8 @@ export class Service {
   #next: Link | undefined;
   #asks: Asks | undefined;
   #answers: StoreAnswer[] = [];
+  /** The next look at what nobody was woken for. */
+  #look: NodeJS.Timeout | undefined;
 
   constructor(ground: ServiceGround) {
     this.#ground = ground;
@@ -140,6 +145,7 @@ export class Service {
   }
 
   async #close(): Promise<void> {
+    clearTimeout(this.#look);
     this.#asks?.close();
     if (this.#next !== this.#link) this.#next?.retire();
     await this.#link?.close();
@@ -147,7 +153,15 @@ export class Service {
   }
 
   #take(): void {
-    for (const { number, script, key, args, until } of this.#asks?.take() ?? []) {
+    if (this.#asks === undefined) return;
+    const taken = this.#asks.take();
+    if (taken.length > 0) {
+      this.#look ??= setTimeout(() => {
+        this.#look = undefined;
+        this.#take();
+      }, this.#asks.linger);
+    }
+    for (const { number, script, key, args, until } of taken) {
       const done = (outcome: Outcome): void => this.#answer(number, outcome);
       if (this.#link === undefined) done({ type: 'failed', why: 'no store is in force' });
       else this.#link.call(script, key, args, until, done);

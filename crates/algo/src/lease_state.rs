@@ -294,11 +294,20 @@ impl LeaseState {
             return None;
         }
         let demand = self.demand();
+        let owed = self.debt + self.flight;
+        let free = self.share(lease, want.nodes) - owed;
+        // Far from the limit what is owed can be told later, and nothing need be granted. Not so late that the store would have
+        // taken much of a burst for unused meanwhile.
+        let opening = lease.opening(want.nodes) as i64;
+        let soon = (demand * 4) >> FRACTION;
+        let quiet = self.at.saturating_sub(self.asked_at) < QUIET;
+        if quiet && admits && !self.alone && free >= soon.max(cost).max(opening - opening / 8) {
+            return None;
+        }
         // Half an interval: longer than an answer takes.
         let low = demand >> (FRACTION + 1);
-        let room = (self.room(lease) - self.debt - self.flight).max(0);
+        let room = (self.room(lease) - owed).max(0);
         let credit = self.credit();
-        let free = self.share(lease, want.nodes) - self.debt - self.flight;
         let lacks = credit < low || credit + free < cost;
         let least = match admits {
             true => 1,
@@ -472,6 +481,8 @@ const NEVER: i64 = i64::MIN / 4;
 const INTERVAL: i64 = Lease::INTERVAL as i64;
 /// By how much asks may come before their pace: five at once, if each is for one request.
 const TOLERANCE: i64 = 20 * INTERVAL;
+/// The longest without an ask of a key that is in use: 1 s.
+const QUIET: i64 = 20 * INTERVAL;
 /// Requests for which one call of the store is little.
 const ENOUGH: i64 = 25;
 /// Tokens for which one call of the store is little.

@@ -7,7 +7,8 @@
 //! been taken by then never is. While there is no server, asks wait for one until their deadlines.
 //!
 //! Errors: [`Overflow`]. A server that leaves fails what it had.
-//! An ask of a lease has no shard that waits: its answer goes to its table, by the server's own thread.
+//! An ask of a lease has no shard that waits: its answer goes to its table, by the server's own thread. Under load a server would be
+//! woken for nearly every one; so after a batch it comes by itself within [`LINGER`], and is woken before only for asks that are waited for.
 //!
 //! Bounds: [`MOST`] asks of one kind of a gateway on their way, with [`MOST_BYTES`] bytes of what they carry;
 //! each counts until it is answered, or given up before it was taken.
@@ -48,9 +49,20 @@ struct State {
     /// Who answers, and its number among all that ever did.
     server: Option<(u64, Wake)>,
     servers: u64,
-    /// The server knows that something waits.
-    told: bool,
+    told: Told,
+    /// Among those that wait are some that somebody waits for.
+    urgent: bool,
     last: u64,
+}
+
+/// What the server knows of what waits.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Told {
+    #[default]
+    Nothing,
+    /// It comes by itself, and soon enough for leases.
+    Leases,
+    All,
 }
 
 type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -75,6 +87,12 @@ enum Goal {
         serial: u64,
     },
     Lease(Box<LeaseCall>),
+}
+
+impl Goal {
+    fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Shard { .. })
+    }
 }
 
 /// An ask, as the server takes it.
@@ -157,7 +175,7 @@ impl Asks {
 
     /// Sends an ask of a lease on its way; its answer goes to its table. What cannot leave fails at once.
     pub(crate) fn post_lease(&self, call: Box<LeaseCall>, now: Nanos) {
-        let until = now.saturating_add(call.call.timeout);
+        let until = now.saturating_add(LINGER).saturating_add(call.call.timeout);
         let ask = Ask::Store(Box::new(call.call.clone()));
         if self.send(ask, until, Goal::Lease(call.clone())).is_err() {
             call.settle(now, None);
@@ -168,6 +186,7 @@ impl Asks {
         let room = Room::of(&ask, &self.used).ok_or(Overflow)?;
         let mut state = self.state();
         state.last += 1;
+        state.urgent |= to.is_waited_for();
         let number = state.last;
         state.waiting.push_back(Waiting {
             asked: Asked { number, ask, until },
@@ -193,7 +212,7 @@ impl Asks {
         state.servers += 1;
         let server = state.servers;
         state.server = Some((server, Arc::new(wake)));
-        state.told = false;
+        state.told = Told::Nothing;
         let wake = state.wake_due();
         drop(state);
         deliver(lost);
@@ -219,11 +238,16 @@ impl State {
 
     /// The server, if something waits of which it does not know.
     fn wake_due(&mut self) -> Option<Wake> {
-        if self.told || self.waiting.is_empty() {
+        let is_known = match self.told {
+            Told::Nothing => false,
+            Told::Leases => !self.urgent,
+            Told::All => true,
+        };
+        if is_known || self.waiting.is_empty() {
             return None;
         }
         let (_, wake) = self.server.as_ref()?;
-        self.told = true;
+        self.told = Told::All;
         Some(wake.clone())
     }
 
@@ -236,9 +260,8 @@ impl State {
     /// Asks of leases that wait have nobody whose time runs out.
     fn forget_leases(&mut self) -> Vec<(Sender, Brought)> {
         let all = std::mem::take(&mut self.waiting);
-        let (leases, others): (VecDeque<_>, VecDeque<_>) = all
-            .into_iter()
-            .partition(|w| matches!(w.sender.to, Goal::Lease(_)));
+        let (leases, others): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|w| !w.sender.to.is_waited_for());
         self.waiting = others;
         leases
             .into_iter()
@@ -259,7 +282,8 @@ impl Service {
         self.asks.state().serves(self.server)
     }
 
-    /// Takes what waits, at most [`BATCH`]; if there is more, the server is woken again.
+    /// Takes what waits, at most [`BATCH`]; if there is more, the server is woken again. After a batch that is not empty it
+    /// takes again within [`LINGER`], woken or not.
     pub fn take(&self) -> Vec<Asked> {
         let mut state = self.asks.state();
         if !state.serves(self.server) {
@@ -272,7 +296,11 @@ impl Service {
             w.asked
         });
         let asked = asked.collect();
-        state.told = false;
+        state.urgent = state.waiting.iter().any(|w| w.sender.to.is_waited_for());
+        state.told = match state.waiting.is_empty() && n > 0 {
+            true => Told::Leases,
+            false => Told::Nothing,
+        };
         let wake = state.wake_due();
         drop(state);
         if let Some(wake) = wake {
@@ -392,6 +420,8 @@ pub const MOST: usize = 1024;
 pub const MOST_BYTES: usize = 64 << 20;
 /// Asks that a server takes at a time.
 pub const BATCH: usize = 256;
+/// How long an ask of a lease may lie while the server is busy with others: 10 ms. What was granted before lasts 25 ms more.
+pub const LINGER: Nanos = 10_000_000;
 
 #[cfg(test)]
 #[path = "asks_tests.rs"]

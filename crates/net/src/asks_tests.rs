@@ -1,5 +1,6 @@
 use super::*;
-use gateway_core::filter::PluginCall;
+use gateway_core::filter::{PluginCall, StoreCall};
+use gateway_core::store::StoreState;
 use std::sync::atomic::AtomicU64;
 
 fn ask(bytes: usize) -> Ask {
@@ -117,10 +118,67 @@ fn asks_go_out_in_batches_and_answers_come_back_to_whoever_asked() {
     assert_eq!(used(), (0, 0));
 }
 
+/// What a request of key 7 asks for.
+fn lease_call(
+    lease: algo::Lease,
+    table: &Arc<algo::LeaseTable>,
+    store: Arc<StoreState>,
+    now: Nanos,
+) -> Box<LeaseCall> {
+    let ask = table.decide(7, now, 1, 2, true).ask.expect("an ask");
+    let call = StoreCall {
+        script: "gcra",
+        key: b"k".to_vec(),
+        args: lease.arguments(&ask).to_vec(),
+        timeout: 1,
+    };
+    Box::new(LeaseCall {
+        call,
+        table: table.clone(),
+        key: 7,
+        ask,
+        store,
+    })
+}
+
+#[test]
+fn asks_of_leases_wake_a_server_that_is_at_rest_and_those_with_a_request_any() {
+    let lease = algo::Lease::new(1000, 1_000_000_000, 4, algo::Fallback::Closed).expect("a lease");
+    let asks = Arc::new(Asks::default());
+    let woken = Arc::new(AtomicU64::new(0));
+    let count = woken.clone();
+    let service = asks.serve(move || {
+        count.fetch_add(1, Relaxed);
+    });
+    let mailbox = Arc::new(Mailbox::new().expect("a descriptor"));
+    let post_lease = || {
+        let table = Arc::new(algo::LeaseTable::new(lease, 8, 1).expect("a table"));
+        asks.post_lease(lease_call(lease, &table, Arc::default(), 0), 0);
+    };
+    let mut tickets = Vec::new();
+    // What is done, how often the server was woken by then, and what a `take` after it brings.
+    let steps: [(&str, u64, usize); 6] = [
+        ("a lease", 1, 1),
+        ("a lease", 1, 1), // it looks by itself
+        ("nothing", 1, 0), // it has looked, and rests
+        ("a lease", 2, 1),
+        ("a lease and a request", 3, 2),
+        ("a request", 4, 1),
+    ];
+    for (i, (what, wakes, takes)) in steps.into_iter().enumerate() {
+        if what.starts_with("a lease") {
+            post_lease();
+        }
+        if what.ends_with("a request") {
+            tickets.push(asks.post(ask(0), 1, (&mailbox, 7, i as u64)).expect("room"));
+        }
+        assert_eq!(woken.load(Relaxed), wakes, "step {i}: {what}");
+        assert_eq!(service.take().len(), takes, "step {i}: {what}");
+    }
+}
+
 #[test]
 fn an_ask_of_a_lease_ends_in_its_table_whatever_becomes_of_it() {
-    use gateway_core::filter::StoreCall;
-    use gateway_core::store::StoreState;
     let lease = algo::Lease::new(1, 1_000_000_000, 4, algo::Fallback::Closed).expect("a lease");
     // What is done with the ask, and how many of 4 requests are admitted afterwards: 2 nodes have 2 each, one of which is used.
     type Does = fn(&Arc<Asks>, Service);
@@ -144,22 +202,9 @@ fn an_ask_of_a_lease_ends_in_its_table_whatever_becomes_of_it() {
         let store = Arc::new(StoreState::default());
         store.note(true, 2, 0);
         let now = monotonic();
-        let ask = table.decide(7, now, 1, 2, true).ask.expect("an ask");
-        let call = StoreCall {
-            script: "gcra",
-            key: b"k".to_vec(),
-            args: lease.arguments(&ask).to_vec(),
-            timeout: 1,
-        };
-        let call = LeaseCall {
-            call,
-            table: table.clone(),
-            key: 7,
-            ask,
-            store,
-        };
+        let call = lease_call(lease, &table, store, now);
         let service = asks.serve(|| {});
-        asks.post_lease(Box::new(call), now);
+        asks.post_lease(call, now);
         does(&asks, service);
         assert_eq!(asks.used.asks.load(Relaxed), 0, "{what}");
         let admits = |_: &u64| {
