@@ -11,7 +11,7 @@ use wire::{Framing, Head, Method};
 
 use crate::body::Side;
 use crate::filter::{
-    Answer, AskId, Client, Cx, Exchange, Failed, Join, Outcome, Slot, Verdict, Who,
+    Answer, AskId, Client, Cx, Exchange, Failed, Filter, Join, Outcome, Slot, Verdict, Who,
 };
 use crate::forward::{self, Attempt, Choice, Failure};
 use crate::reply::{self, Reply};
@@ -266,7 +266,7 @@ impl Run {
         let route = self.route_of(&snapshot);
         let reached = self.reached;
         for &f in route.trailers.iter().filter(|f| usize::from(**f) < reached) {
-            let (filter, mut cx) = self.cx(env, &snapshot, route, f);
+            let (filter, mut cx, ..) = self.cx(env, &snapshot, route, f);
             filter.on_trailers(&mut cx, trailers);
         }
     }
@@ -281,7 +281,7 @@ impl Run {
             let route = self.route_of(&snapshot);
             let reached = self.reached;
             for &f in route.done.iter().filter(|f| usize::from(**f) < reached) {
-                let (filter, mut cx) = self.cx(env, &snapshot, route, f);
+                let (filter, mut cx, ..) = self.cx(env, &snapshot, route, f);
                 filter.on_done(&mut cx, outcome);
             }
         }
@@ -357,32 +357,37 @@ impl Run {
         snapshot: &'a Snapshot,
         route: &'a Route,
         filter: u16,
-    ) -> (&'a dyn crate::filter::Filter, Cx<'a>) {
+    ) -> (&'a dyn Filter, Cx<'a>, &'a mut Head, &'a mut Head) {
+        let Exchange {
+            request,
+            response,
+            client,
+            framing,
+            websocket,
+            ..
+        } = &mut self.exchange;
         let cx = Cx {
             now: env.now,
             unix: env.unix,
             rng: env.rng,
             snapshot,
             route: self.route.unwrap_or_default(),
-            client: &mut self.exchange.client,
-            framing: self.exchange.framing,
-            websocket: self.exchange.websocket,
+            client,
+            framing: *framing,
+            websocket: *websocket,
             slot: &mut self.slots[filter as usize],
             filter,
             acts: &mut self.acts,
         };
-        (&*route.filters[filter as usize], cx)
+        (&*route.filters[filter as usize], cx, request, response)
     }
 
     fn requests(&mut self, env: &mut Env<'_>, snapshot: &InForce) -> Step {
         let route = self.route_of(snapshot);
         while let Some(&f) = route.request.get(self.cursor) {
             self.reached = f as usize + 1;
-            let mut req = std::mem::take(&mut self.exchange.request);
-            let (filter, mut cx) = self.cx(env, snapshot, route, f);
-            let verdict = filter.on_request(&mut cx, &mut req);
-            self.exchange.request = req;
-            match verdict {
+            let (filter, mut cx, req, _) = self.cx(env, snapshot, route, f);
+            match filter.on_request(&mut cx, req) {
                 Verdict::Next if route.forwards == Some(f) && self.forwards_open() => {
                     self.phase = Phase::Forwarding;
                     return self.settle(env, snapshot, Step::Wait);
@@ -438,13 +443,8 @@ impl Run {
         while self.cursor > 0 {
             self.cursor -= 1;
             let f = route.response[self.cursor];
-            let req = std::mem::take(&mut self.exchange.request);
-            let mut rsp = std::mem::take(&mut self.exchange.response);
-            let (filter, mut cx) = self.cx(env, snapshot, route, f);
-            let verdict = filter.on_response(&mut cx, &req, &mut rsp);
-            self.exchange.request = req;
-            self.exchange.response = rsp;
-            match verdict {
+            let (filter, mut cx, req, rsp) = self.cx(env, snapshot, route, f);
+            match filter.on_response(&mut cx, req, rsp) {
                 Verdict::Next => {}
                 Verdict::Reply(r) => return self.reply(env, snapshot, &r, f as usize),
                 Verdict::Ask(ask) => {

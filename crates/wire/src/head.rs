@@ -412,7 +412,7 @@ impl Head {
         Ok(())
     }
 
-    fn admit(&self, id: Name, len: usize) -> Result<(), BadField> {
+    pub(crate) fn admit(&self, id: Name, len: usize) -> Result<(), BadField> {
         if id.is_hop_by_hop() {
             return Err(BadField::Reserved);
         }

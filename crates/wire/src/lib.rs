@@ -24,6 +24,7 @@ pub mod forwarded;
 pub mod grpc_web;
 pub mod head;
 pub mod http1;
+mod line;
 pub mod method;
 pub mod name;
 pub mod path;
@@ -39,6 +40,7 @@ pub use http1::{
     parse_request, parse_response, take_request, take_response, Connection, Framing, Limits,
     Refusal, RequestInfo, ResponseInfo, Scan,
 };
+pub use line::Line;
 pub use method::{Method, Version};
 pub use name::{Name, Names};
 pub use span::Span;

@@ -51,7 +51,7 @@ impl Run {
         let mut ex = std::mem::take(&mut self.exchange);
         let mut client = ex.client.clone();
         let verdict = {
-            let (filter, mut cx) = self.cx(env, snapshot, route, open.filter);
+            let (filter, mut cx, ..) = self.cx(env, snapshot, route, open.filter);
             cx.client = &mut client;
             cx.framing = ex.framing;
             cx.websocket = ex.websocket;

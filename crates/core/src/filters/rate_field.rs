@@ -58,10 +58,23 @@ impl Field {
 
     /// `"name";r=2;t=1`, whose `t` is left out if no wait brings more.
     pub(super) fn of(name: &str, left: u64, seconds: Option<u64>) -> Self {
+        let mut field = Self::begin(name);
+        field.push(Self::end(left, seconds).bytes());
+        field
+    }
+
+    /// Of that `"name";r=`.
+    pub(super) fn begin(name: &str) -> Self {
         let mut field = Self::default();
         field.push(b"\"");
         field.push(name.as_bytes());
         field.push(b"\";r=");
+        field
+    }
+
+    /// What follows.
+    pub(super) fn end(left: u64, seconds: Option<u64>) -> Self {
+        let mut field = Self::default();
         field.number(left.min(MAX_INTEGER));
         if let Some(seconds) = seconds {
             field.push(b";t=");

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use algo::{Decision, Gcra, GcraTable};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wire::Head;
+use wire::{Head, Line};
 
 use super::rate_field::{is_name_byte, policy, Field, MAX_NAME, SECOND};
 use super::rate_global::{Global, Mode, OnFail};
@@ -318,8 +318,9 @@ pub struct One {
     queue: bool,
     headers: bool,
     name: Box<str>,
-    /// The value of RateLimit-Policy.
-    policy: Box<[u8]>,
+    policy: Line,
+    /// RateLimit, up to what is left.
+    limit: Line,
 }
 
 impl One {
@@ -362,7 +363,9 @@ impl One {
             Some(shared) => shared.table(&identity, config.max_keys),
             None => Arc::new(GcraTable::new(1, 0).ok()?),
         };
-        let policy = policy(&name, count, period_ns).into_bytes().into();
+        let policy = policy(&name, count, period_ns);
+        let policy = Line::new(b"ratelimit-policy", policy.as_bytes()).ok()?;
+        let limit = Line::new(b"ratelimit", Field::begin(&name).bytes()).ok()?;
         let interval = period_ns.div_ceil(count);
         Some(Self {
             gcra: gcra?,
@@ -373,20 +376,17 @@ impl One {
             headers: config.headers,
             name: name.into(),
             policy,
+            limit,
         })
-    }
-
-    fn fields(&self, left: u64, seconds: u64) -> Field {
-        Field::of(&self.name, left, Some(seconds))
     }
 
     fn refuse(&self, retry_after: u64, left: u64) -> Verdict {
         let seconds = retry_after.div_ceil(SECOND).max(1);
         let mut reply = refusal(vec![self.name.clone()], seconds);
         if self.headers {
-            let field = self.fields(left, seconds);
+            let field = Field::of(&self.name, left, Some(seconds));
             reply = reply
-                .with("ratelimit-policy", &*self.policy)
+                .with("ratelimit-policy", self.policy.value())
                 .with("ratelimit", field.bytes());
         }
         Verdict::Reply(Box::new(reply))
@@ -469,8 +469,8 @@ impl Filter for One {
         let [left, seconds] = cx.slot.words;
         // Beside those of other policies, this gateway's or an upstream's: both fields are lists.
         // A head that is full goes without.
-        let _full = rsp.add(b"ratelimit-policy", &self.policy);
-        let _full = rsp.add(b"ratelimit", self.fields(left, seconds).bytes());
+        let _full = rsp.add_line(&self.policy, b"");
+        let _full = rsp.add_line(&self.limit, Field::end(left, Some(seconds)).bytes());
         Verdict::Next
     }
 }
