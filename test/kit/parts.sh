@@ -51,7 +51,7 @@ pebble pebble 0.0 - acme
 strace strace 5.10 --version system-calls
 valgrind valgrind 3.16 --version instructions
 wrk wrk 4.1 -v client
-h2load nghttp2-client 1.43 --version http2
+h2load nghttp2-client 1.47 --version http2
 nghttp nghttp2-client 1.43 --version http2
 taskset util-linux 2.36 --version bench
 TABLE

@@ -898,7 +898,7 @@ export interface RedisStore {
   /** Sentinels that know the primary. Default: none. */
   sentinel?: StoreSentinel;
   /**
-   * How long a call may take, 1ms to 1s: no request waits longer for the store.
+   * How long a call may take, 1ms to 2s: no request waits longer for the store.
    * @default "20ms"
    */
   timeout?: Duration;

@@ -89,8 +89,8 @@ impl Lease {
     pub const WINDOW: u64 = 100 * MS as u64;
     /// The longest wait between two asks while they fail. 1 s.
     pub const BACK_OFF: u64 = 1000 * MS as u64;
-    /// An ask that has no answer after this has failed. 1 s: more than any deadline of the store.
-    pub const PATIENCE: u64 = 1000 * MS as u64;
+    /// An ask that has no answer after this has failed. 3 s: more than any deadline of the store.
+    pub const PATIENCE: u64 = 3000 * MS as u64;
 
     /// A rate of `count` in every `period_ns`, of which `burst` are admitted at one instant from idle, over all nodes.
     ///

@@ -46,7 +46,7 @@ pub struct RedisStore {
     /// TLS to all nodes and sentinels; `rediss://` alone trusts the authorities of Node. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<StoreTls>,
-    /// How long a call may take, 1ms to 1s: no request waits longer for the store.
+    /// How long a call may take, 1ms to 2s: no request waits longer for the store.
     #[serde(default = "timeout")]
     pub timeout: Duration,
     /// What all keys begin with, 1 to 64 letters, digits, `.`, `_`, `-` and `:`. Gateways that count together have the same.
@@ -231,7 +231,7 @@ fn prefix() -> String {
 }
 
 /// The longest that a call may take.
-pub const LONGEST: Duration = Duration::secs(1);
+pub const LONGEST: Duration = Duration::secs(2);
 /// Nodes of a cluster, and sentinels.
 pub const MOST_NODES: usize = 64;
 /// Bytes of a prefix.

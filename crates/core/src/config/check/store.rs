@@ -155,7 +155,7 @@ mod tests {
                 &["store.redis"],
             ),
             (
-                json!({ "redis": "redis://h", "timeout": "2s" }),
+                json!({ "redis": "redis://h", "timeout": "3s" }),
                 &["store.timeout"],
             ),
             (
