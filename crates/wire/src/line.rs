@@ -8,7 +8,7 @@ use crate::syntax::{valid_name, valid_value};
 /// A field's name, and what its value begins with or all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// `name: value`.
+    /// `name: value`, and the end of the line.
     text: Box<[u8]>,
     name: u32,
     id: Name,
@@ -28,7 +28,7 @@ impl Line {
             return Err(BadField::Reserved);
         }
         Ok(Self {
-            text: [name, b": ", value].concat().into(),
+            text: [name, b": ", value, b"\r\n"].concat().into(),
             name: name.len() as u32,
             id,
         })
@@ -36,22 +36,31 @@ impl Line {
 
     /// What its value begins with.
     pub fn value(&self) -> &[u8] {
-        &self.text[self.name as usize + 2..]
+        &self.text[self.name as usize + 2..self.begun().len()]
+    }
+
+    /// All but the end of the line.
+    fn begun(&self) -> &[u8] {
+        &self.text[..self.text.len() - 2]
     }
 }
 
 impl Head {
     /// Adds a field behind all others whose value ends with `more`, which may be empty. On an error nothing has changed.
     pub fn add_line(&mut self, line: &Line, more: &[u8]) -> Result<(), BadField> {
-        if !valid_value(more) {
-            return Err(BadField::Value);
-        }
-        self.admit(line.id, line.text.len() + more.len())?;
+        self.admit(line.id, line.text.len() - 2 + more.len())?;
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(&line.text);
-        self.bytes.extend_from_slice(more);
-        let end = self.bytes.len();
-        self.bytes.extend_from_slice(b"\r\n");
+        if more.is_empty() {
+            self.bytes.extend_from_slice(&line.text);
+        } else {
+            if !valid_value(more) {
+                return Err(BadField::Value);
+            }
+            self.bytes.extend_from_slice(line.begun());
+            self.bytes.extend_from_slice(more);
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+        let end = self.bytes.len() - 2;
         self.known |= line.id.bit();
         let name = start + line.name as usize;
         self.fields.push(Field {
