@@ -17,7 +17,6 @@ export class Acme {
   readonly #log: Log;
   #thread: Thread<ToAcme, FromAcme> | undefined;
   #wanted: Extract<ToAcme, { type: 'wanted' }> | undefined;
-  #again: NodeJS.Timeout | undefined;
 
   constructor(log: Log) {
     this.#log = log;
@@ -46,7 +45,6 @@ export class Acme {
 
   /** Ends the thread; an order that is under way is given up. */
   async close(): Promise<void> {
-    clearTimeout(this.#again);
     const thread = this.#thread;
     this.#thread = undefined;
     await thread?.end({ type: 'close' });
@@ -56,13 +54,12 @@ export class Acme {
     return new Thread<ToAcme, FromAcme>(new URL('./thread.js', import.meta.url), {
       name: 'ironsluice-acme',
       log: this.#log,
-      onDeath: () => {
+      again: {
+        afterMs: AGAIN_MS,
         // What was issued is served on meanwhile.
-        this.#again = setTimeout(() => {
-          if (this.#thread === undefined || this.#wanted === undefined) return;
-          this.#thread = this.#open();
-          this.#thread.post(this.#wanted);
-        }, AGAIN_MS).unref();
+        greet: (thread) => {
+          if (this.#wanted !== undefined) thread.post(this.#wanted);
+        },
       },
     });
   }

@@ -23,7 +23,6 @@ export class Plugins {
   #modules = new Map<string, string>();
   #next = new Map<string, string>();
   #gateway: number | undefined;
-  #again: NodeJS.Timeout | undefined;
 
   constructor(log: Log) {
     this.#log = log;
@@ -73,7 +72,6 @@ export class Plugins {
 
   /** Ends all threads. */
   async close(): Promise<void> {
-    clearTimeout(this.#again);
     const supervisor = this.#supervisor;
     this.#supervisor = undefined;
     await supervisor?.end({ type: 'close' });
@@ -84,20 +82,14 @@ export class Plugins {
     return new Thread<ToSupervisor, FromSupervisor>(new URL('./supervisor.js', import.meta.url), {
       name: 'ironsluice-plugins',
       log: this.#log,
-      onDeath: () => {
-        // Not at once, so that a thread that always fails does not spin.
-        this.#again = setTimeout(() => void this.#restart(), AGAIN_MS).unref();
-      },
+      again: { afterMs: AGAIN_MS, greet: (supervisor) => this.#greet(supervisor) },
     });
   }
 
   /** Meanwhile calls wait, up to their deadlines. */
-  async #restart(): Promise<void> {
-    if (this.#supervisor === undefined) return;
-    const supervisor = this.#open();
-    this.#supervisor = supervisor;
+  async #greet(supervisor: Thread<ToSupervisor, FromSupervisor>): Promise<void> {
     const answer = await supervisor.ask({ type: 'prepare', modules: this.#modules });
-    if (this.#supervisor !== supervisor) return; // closed, or dead and started again
+    if (this.#supervisor !== supervisor) return; // closed
     if (answer?.type === 'prepared' && this.#gateway !== undefined) {
       supervisor.post({ type: 'commit', gateway: this.#gateway });
     } else {

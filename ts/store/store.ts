@@ -26,7 +26,6 @@ export class Store {
   #settings: RedisSettings | undefined;
   #next: RedisSettings | undefined;
   #gateway: number | undefined;
-  #again: NodeJS.Timeout | undefined;
 
   /** @param file the thread's program, for tests. */
   constructor(log: Log, file: URL = new URL('./thread.js', import.meta.url)) {
@@ -70,7 +69,6 @@ export class Store {
 
   /** Ends the thread; the other nodes are told. */
   async close(): Promise<void> {
-    clearTimeout(this.#again);
     const thread = this.#thread;
     this.#thread = undefined;
     await thread?.end({ type: 'close' });
@@ -81,20 +79,13 @@ export class Store {
       name: 'ironsluice-store',
       data: { node: this.#node, figures: this.figures } satisfies ServiceData,
       log: this.#log,
-      onDeath: () => {
-        // Not at once, so that a thread that always fails does not spin.
-        this.#again = setTimeout(() => void this.#restart(), AGAIN_MS).unref();
-      },
+      again: { afterMs: AGAIN_MS, greet: (thread) => this.#greet(thread) },
     });
   }
 
   /** Meanwhile calls wait, up to their deadlines. */
-  async #restart(): Promise<void> {
-    if (this.#thread === undefined) return;
-    const thread = this.#open();
-    this.#thread = thread;
+  async #greet(thread: Thread<ToService, FromService>): Promise<void> {
     const answer = await thread.ask({ type: 'prepare', settings: this.#settings });
-    if (this.#thread !== thread) return; // closed, or dead and started again
     if (answer?.type === 'prepared' && this.#gateway !== undefined) {
       thread.post({ type: 'commit', gateway: this.#gateway });
     }
