@@ -380,6 +380,8 @@ export interface AppSettings {
   stuckTimeoutMs: number
   /** How long workers that were replaced may go on, in milliseconds. */
   drainTimeoutMs: number
+  /** True if its topics go to all gateways with the same store. */
+  hasGlobalTopics: boolean
   /** Listeners whose door it is. */
   doors: Array<DoorSettings>
 }

@@ -356,9 +356,10 @@ class Code {
 
   /** Loads what a config needs beside what runs; then comes `commit` or `abandon`. */
   async prepare(loaded: Loaded, settings: Settings): Promise<Prepared> {
-    await this.store.prepare(await storeOf(loaded, settings));
+    const store = await storeOf(loaded, settings);
+    await this.store.prepare(store);
     const plugins = await this.#plugins.prepare(loaded, settings);
-    return { apps: await this.apps.prepare(loaded, settings), plugins, folder: folderOf(loaded) };
+    return { apps: await this.apps.prepare(loaded, settings, store), plugins, folder: folderOf(loaded) };
   }
 
   /** What was prepared is in force; resolves when apps are at their doors. */

@@ -123,6 +123,8 @@ pub struct AppSettings {
     pub stuck_timeout_ms: u32,
     /// How long workers that were replaced may go on, in milliseconds.
     pub drain_timeout_ms: u32,
+    /// True if its topics go to all gateways with the same store.
+    pub has_global_topics: bool,
     /// Listeners whose door it is.
     pub doors: Vec<DoorSettings>,
 }
@@ -199,6 +201,7 @@ fn settings(config: &Config) -> Settings {
         memory_mib: u32::try_from(app.memory.bytes() >> 20).unwrap_or(u32::MAX),
         stuck_timeout_ms: ms(app.stuck_timeout),
         drain_timeout_ms: ms(app.drain_timeout),
+        has_global_topics: app.topics == config::app::TopicScope::Global,
         doors: doors(config, &app.name),
     });
     let plugins = config.plugins().into_iter();

@@ -23,6 +23,7 @@ function members(count: number): { threads: Thread[]; outside: Links; mesh: Mesh
   for (let n = 0; n < count; n += 1) {
     const thread: Thread = {
       listening: true,
+      takesEvents: true,
       got: [],
       dropped: 0,
       links: new Links((messages) => {
@@ -89,7 +90,7 @@ test('a new member is told what each of the others knows, and one that is gone i
   const seeds: string[] = [];
   const links = new Links(() => {});
   links.receiveSeeds(({ events }) => seeds.push(String(events[0])));
-  const fresh: Member = { listening: false, link() {} };
+  const fresh: Member = { listening: false, takesEvents: true, link() {} };
   const ends = mesh.join(fresh);
   assert.deepEqual(
     ends.map(({ sends, waits }) => [sends, waits]),
@@ -105,8 +106,38 @@ test('a new member is told what each of the others knows, and one that is gone i
   mesh.leave(b);
   b.links.close();
   await until(() => links.publish('t', 'x', 0) && a.got.length > 0, 'messages to who is left');
-  assert.equal(mesh.join({ listening: false, link() {} }).length, 3, 'a, the new one, and the outside');
+  assert.equal(
+    mesh.join({ listening: false, takesEvents: true, link() {} }).length,
+    3,
+    'a, the new one, and the outside',
+  );
   for (const one of [a.links, links, outside]) one.close();
+});
+
+test('a member that takes no events gets messages only, and events do not wait for it', async () => {
+  const { threads, outside, mesh } = members(2);
+  const [a, b] = threads as [Thread, Thread];
+  const got: string[] = [];
+  const carrier = new Links(() => assert.fail('nothing is dropped'));
+  carrier.receive((topic, message, number) => got.push(`${topic} ${message} ${number}`));
+  const member: Member = { listening: false, takesEvents: false, link: (end) => carrier.add(end) };
+  for (const end of mesh.join(member)) carrier.add(end);
+  for (let n = 0; n < 10; n += 1) {
+    a.links.publish('t', String(n), 0);
+    a.links.publish('hub', 'event', n + 1);
+  }
+  // An event that is told alone, and more of them than may wait.
+  await until(() => b.got.length === 20, 'all of them at a worker');
+  for (let n = 0; n < 40; n += 1) {
+    assert.equal(a.links.publish('hub', 'x'.repeat(1 << 18), 11 + n), true);
+    await until(() => b.got.length === 21 + n, 'it is taken');
+  }
+  outside.publish('t', 'of the program', 0);
+  await until(() => got.length === 11, 'messages at the carrier');
+  assert.deepEqual(got, [...Array.from({ length: 10 }, (_, n) => `t ${n} 0`), 't of the program 0']);
+  carrier.publish('t', 'of another node', 0);
+  await until(() => [a, b].every((one) => one.got.at(-1) === 't of another node 0'), 'it comes to both');
+  for (const one of [a.links, b.links, carrier, outside]) one.close();
 });
 
 /** An order, and what it delivers. */

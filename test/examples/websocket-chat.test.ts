@@ -9,6 +9,8 @@ import { WebSocket } from 'ws';
 import { folder, launch } from '../kit/binary.js';
 import { browser, type Page } from '../kit/browser.js';
 import { EXAMPLES, example } from '../kit/example.js';
+import { redis } from '../kit/redis.js';
+import { until } from '../kit/until.js';
 
 const ENV = { PORT: '0', ADMIN_PORT: '0' };
 const LOG = `[...document.querySelectorAll('#log li')].map((line) => line.textContent)`;
@@ -43,6 +45,37 @@ test('two windows exchange messages, in a room of their own', async (t) => {
   assert.deepEqual(await eve.evaluate(LOG), ['Eve joined'], 'nothing of another room');
   await bob.close();
   await reads(ada, 'Bob left');
+});
+
+test('a room spans two gateways that have the same store', async (t) => {
+  const store = await redis(t);
+  const start = async (): Promise<string> => {
+    const env = { ...ENV, REDIS_URL: store.url };
+    const running = example(t, 'websocket-chat', 'npx ironsluice start --config nodes.yaml', env);
+    const { address } = await running.logged('listening');
+    await running.logged('messages on topics go to other nodes');
+    return String(address);
+  };
+  const [one, other] = await Promise.all([start(), start()]);
+  const join = async (address: string, name: string): Promise<{ ws: WebSocket; got: string[] }> => {
+    const ws = new WebSocket(`ws://${address}/tea?name=${name}`, { origin: `http://${address}` });
+    t.after(() => ws.terminate());
+    const got: string[] = [];
+    ws.on('message', (data) => {
+      const { type, name: who, text = '' } = JSON.parse(String(data));
+      got.push(`${who} ${type} ${text}`.trim());
+    });
+    await until(() => got.includes(`${name} joined`), `${name} is in the room`);
+    return { ws, got };
+  };
+  const ada = await join(one, 'Ada');
+  const bob = await join(other, 'Bob');
+  await until(() => ada.got.includes('Bob joined'), 'Ada sees Bob');
+  bob.ws.send('grüß dich 👋');
+  await until(() => ada.got.includes('Bob said grüß dich 👋'), 'Ada reads Bob');
+  bob.ws.close();
+  await until(() => ada.got.includes('Bob left'), 'Ada sees Bob go');
+  assert.deepEqual(ada.got, ['Ada joined', 'Bob joined', 'Bob said grüß dich 👋', 'Bob left']);
 });
 
 test('a page of another site is refused, as is who has no name or talks too fast', async (t) => {

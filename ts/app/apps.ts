@@ -11,6 +11,7 @@ import { appModules, bundles, identityOf, ModuleFolder, moduleFault } from '../c
 import { GateError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Native, Settings } from '../native.js';
+import type { RedisSettings } from '../store/address.js';
 import { PATIENCE_MS, Thread } from '../thread.js';
 import type { DoorPlan } from './doors.js';
 import { countDropped, Links } from './links.js';
@@ -22,6 +23,8 @@ export class Apps {
   /** Whoever reaches a worker's socket in it could say that it is the edge. */
   readonly #folder = new ModuleFolder();
   #supervisor: Thread<ToSupervisor, FromSupervisor> | undefined;
+  /** What carries topics of the config that was prepared last. */
+  #store: RedisSettings | undefined;
   /** To the workers of each app, by its name. */
   readonly #links = new Map<string, Links>();
 
@@ -30,12 +33,13 @@ export class Apps {
   }
 
   /**
-   * Starts the workers that a config needs and that do not run yet.
+   * Starts the workers that a config needs and that do not run yet. `store` carries their topics to other nodes.
    *
    * @returns where all apps of the config listen.
    * @throws ConfigError, with a fault for each module that cannot be run.
    */
-  async prepare(loaded: Loaded, settings: Settings): Promise<Sockets[]> {
+  async prepare(loaded: Loaded, settings: Settings, store: RedisSettings | undefined): Promise<Sockets[]> {
+    this.#store = store;
     if (settings.apps.length === 0 && this.#supervisor === undefined) return [];
     const named = appModules(settings);
     const texts = await bundles(loaded, named);
@@ -70,7 +74,7 @@ export class Apps {
     const doors = settings.apps.map((app) =>
       app.doors.map((door): DoorPlan => ({ ...door, address: at.get(door.listener) ?? '' })),
     );
-    const answer = await supervisor.ask({ type: 'commit', gateway: native.id, doors });
+    const answer = await supervisor.ask({ type: 'commit', gateway: native.id, doors, store: this.#store });
     const why = answer?.type === 'committed' ? answer.why : NO_ANSWER;
     if (why !== undefined) throw new GateError('bind_failed', why);
   }

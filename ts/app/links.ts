@@ -1,5 +1,5 @@
 /**
- * links: {@link Topics} within the process: one port between each two threads of an app.
+ * links: {@link Topics} within the process: one port between each two threads of an app, and to what carries them further (`carrier.ts`).
  *
  * What is published in one turn of the event loop goes as one batch. Both ends of a link share memory in which the receiver
  * counts what it has taken, so the sender knows what waits. Bounds: {@link MOST_BATCH} bytes are gathered,
@@ -19,6 +19,8 @@ export interface LinkEnd {
   side: 0 | 1;
   /** Whether the other side takes what is published here. */
   sends: boolean;
+  /** Whether that goes for events of hubs too. */
+  events: boolean;
   /** Whether the other side is to be waited for: it takes requests already. */
   waits: boolean;
   /** Whether the other side, which is new, shall be told of all events that are kept here, not of this thread's own only. */
@@ -60,6 +62,8 @@ export class Links implements Topics {
   #seeded: (seed: Seed) => void = () => {};
   #items: Item[] = [];
   #size = 0;
+  /** Of these, what events take. */
+  #eventsSize = 0;
   #next: NodeJS.Immediate | undefined;
 
   /** @param dropped told how many messages one thread did not get. */
@@ -97,7 +101,7 @@ export class Links implements Topics {
       link.greet();
     });
     end.port.unref();
-    if (seed !== undefined) link.send({ size: 0, items: [], seed });
+    if (seed !== undefined && link.events) link.send({ size: 0, items: [], seed });
   }
 
   /** Resolves when all that take requests have told what they know, at the latest after `patienceMs`. */
@@ -115,7 +119,7 @@ export class Links implements Topics {
     let isHeard = false;
     const size = sizeOf(topic, message);
     for (const link of this.#links) {
-      if (!link.sends) continue;
+      if (!link.sends || (number > 0 && !link.events)) continue;
       isHeard = true;
       hasRoom &&= link.waiting + this.#size + size <= MOST_WAITING;
     }
@@ -123,6 +127,7 @@ export class Links implements Topics {
     // A view would be sent with all that is behind it, such as Node's pool of small buffers.
     this.#items.push(topic, typeof message === 'string' ? message : new Uint8Array(message), number);
     this.#size += size;
+    if (number > 0) this.#eventsSize += size;
     if (this.#size >= MOST_BATCH) this.flush();
     else this.#next ??= setImmediate(() => this.flush());
     return hasRoom;
@@ -133,11 +138,14 @@ export class Links implements Topics {
     clearImmediate(this.#next);
     this.#next = undefined;
     if (this.#items.length === 0) return;
-    const batch: Batch = { size: this.#size, items: this.#items };
+    const whole: Batch = { size: this.#size, items: this.#items };
+    const plain = this.#eventsSize === 0 ? whole : withoutEvents(whole, this.#eventsSize);
     this.#items = [];
     this.#size = 0;
+    this.#eventsSize = 0;
     for (const link of this.#links) {
-      if (!link.sends) continue;
+      const batch = link.events ? whole : plain;
+      if (!link.sends || batch.items.length === 0) continue;
       if (link.waiting + batch.size > MOST_WAITING) this.#dropped(batch.items.length / 3);
       else link.send(batch);
     }
@@ -151,8 +159,18 @@ export class Links implements Topics {
   }
 }
 
+/** What is left of a batch whose events take so many bytes. */
+function withoutEvents({ size, items }: Batch, events: number): Batch {
+  const plain: Item[] = [];
+  for (let i = 0; i < items.length; i += 3) {
+    if (items[i + 2] === 0) plain.push(...items.slice(i, i + 3));
+  }
+  return { size: size - events, items: plain };
+}
+
 class Link {
   readonly sends: boolean;
+  readonly events: boolean;
   readonly greeted: Promise<void>;
   /** The other side has told what it knows. */
   greet: () => void = () => {};
@@ -163,6 +181,7 @@ class Link {
   constructor(end: LinkEnd) {
     this.#end = end;
     this.sends = end.sends;
+    this.events = end.events;
     this.#taken = new Int32Array(end.taken);
     this.greeted = end.waits
       ? new Promise((resolve) => {

@@ -1,8 +1,8 @@
 /**
  * mesh: who of an app is linked with whom; the supervisor keeps it.
  *
- * All workers of an app's name are members, those of the module before a reload too, and each is linked with each. The thread
- * that made the gateway is linked with all of them, to publish only.
+ * All workers of an app's name are members, those of the module before a reload too, and each is linked with each. So is what carries
+ * topics to other nodes, if the app wants that (`uplink.ts`). The thread that made the gateway is linked with all of them, to publish only.
  */
 import { MessageChannel } from 'node:worker_threads';
 import type { LinkEnd } from './links.js';
@@ -11,6 +11,8 @@ import type { LinkEnd } from './links.js';
 export interface Member {
   /** It takes requests. */
   listening: boolean;
+  /** False if events of hubs are none of its business. */
+  takesEvents: boolean;
   /** Hands it an end. */
   link(end: LinkEnd): void;
 }
@@ -34,15 +36,16 @@ export class Mesh {
     for (const other of this.#members) {
       const { port1, port2 } = new MessageChannel();
       const taken = new SharedArrayBuffer(8);
-      const { listening } = other;
-      ends.push({ port: port1, taken, side: 0, sends: true, waits: listening, seeds: false });
-      other.link({ port: port2, taken, side: 1, sends: true, waits: false, seeds: seeds && listening });
+      const { listening, takesEvents: events } = other;
+      ends.push({ port: port1, taken, side: 0, sends: true, events, waits: listening, seeds: false });
+      const own = { sends: true, events: member.takesEvents };
+      other.link({ port: port2, taken, side: 1, ...own, waits: false, seeds: seeds && listening });
       if (listening) seeds = false;
     }
     const { port1, port2 } = new MessageChannel();
     const taken = new SharedArrayBuffer(8);
-    ends.push({ port: port1, taken, side: 0, sends: false, waits: false, seeds: false });
-    this.#outside({ port: port2, taken, side: 1, sends: true, waits: false, seeds: false });
+    ends.push({ port: port1, taken, side: 0, sends: false, events: false, waits: false, seeds: false });
+    this.#outside({ port: port2, taken, side: 1, sends: true, events: false, waits: false, seeds: false });
     this.#members.add(member);
     return ends;
   }

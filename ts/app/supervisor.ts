@@ -11,11 +11,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { attach, noteWorker, quiet } from '#bindings';
+import type { RedisSettings } from '../store/address.js';
 import type { LogLine } from '../thread.js';
 import type { DoorPlan } from './doors.js';
 import type { LinkEnd } from './links.js';
 import { type Member, Mesh } from './mesh.js';
 import { stackOf } from './stuck.js';
+import { Uplink } from './uplink.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker.js';
 
 /** One app as it shall run. */
@@ -29,6 +31,8 @@ export interface AppPlan {
   memoryMib: number;
   stuckTimeoutMs: number;
   drainTimeoutMs: number;
+  /** Its topics go to all nodes with the same store. */
+  hasGlobalTopics: boolean;
 }
 
 /** Where the workers of an app listen. */
@@ -41,8 +45,8 @@ export interface Sockets {
 export type ToSupervisor =
   /** Start what is new; nothing that runs is touched. */
   | { type: 'prepare'; apps: AppPlan[] }
-  /** What was prepared is in force: the rest is drained. */
-  | { type: 'commit'; gateway: number; doors: DoorPlan[][] }
+  /** What was prepared is in force: the rest is drained. `store` carries topics. */
+  | { type: 'commit'; gateway: number; doors: DoorPlan[][]; store: RedisSettings | undefined }
   /** What was prepared is not wanted. */
   | { type: 'abandon' }
   /** Close the doors. */
@@ -204,6 +208,7 @@ class Crew {
     const mesh = this.#place.mesh(plan.name);
     const member: Member = {
       listening: false,
+      takesEvents: true,
       link: (end) => worker.postMessage({ type: 'link', end } satisfies ToWorker, [end.port]),
     };
     slot.member = member;
@@ -329,6 +334,7 @@ class Supervisor {
   readonly #folder: string;
   readonly epoch = randomBytes(6).toString('hex');
   readonly #meshes = new Map<string, Mesh>();
+  readonly #uplink: Uplink;
   #crews: Crew[] = [];
   #next: Crew[] = [];
   /** Those that were replaced and have not ended, oldest first. */
@@ -338,6 +344,12 @@ class Supervisor {
   constructor(port: MessagePort, folder: string) {
     this.#port = port;
     this.#folder = folder;
+    const say =
+      (level: LogLine['level']) =>
+      (fields: Record<string, unknown>, message: string): void =>
+        this.log(level, fields, message);
+    const log = { info: say('info'), warn: say('warn'), error: say('error') };
+    this.#uplink = new Uplink((app) => this.mesh(app), log);
     port.on('message', (message: ToSupervisor) => void this.#hear(message));
   }
 
@@ -365,6 +377,11 @@ class Supervisor {
     else if (message.type === 'commit') {
       const before = this.#crews.filter((crew) => !this.#next.includes(crew));
       this.#crews = this.#next;
+      const global = this.#crews.filter(({ plan }) => plan.hasGlobalTopics);
+      this.#uplink.use(
+        message.store,
+        global.map(({ plan }) => plan.name),
+      );
       const opened = this.#crews.map((crew, at) => crew.commit(message.gateway, message.doors[at] ?? []));
       const why = (await Promise.all(opened)).find((fault) => fault !== undefined);
       this.#say({ type: 'committed', why });
@@ -379,6 +396,7 @@ class Supervisor {
       for (const crew of [...this.#leaving, ...this.#crews]) crew.goodbye();
     } else {
       await Promise.all(this.#crews.map((crew) => crew.leave(message.patienceMs)));
+      await this.#uplink.close(message.patienceMs);
       this.#port.close();
     }
   }

@@ -1,8 +1,8 @@
 /**
  * topics: the way from who publishes to all that belongs to the same app.
  *
- * {@link Topics} is the port: today it leads to the other threads of the process (`links.ts`); whatever leads to other
- * nodes has the same two calls. Messages of one publisher arrive in the order in which they were published; between two
+ * {@link Topics} is the port: it leads to the other threads of the process (`links.ts`). One of them may carry what it is told to other
+ * nodes, and what it hears of them to the threads here (`carrier.ts`). Messages of one publisher arrive in the order in which they were published; between two
  * publishers there is none. A message is delivered once or, when a bound says so, not at all; there is no history.
  */
 import type { Chunk } from '../http/server-types.js';

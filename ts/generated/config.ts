@@ -175,6 +175,12 @@ export interface App {
   stuck_timeout?: Duration;
   /** How long an answer may take. */
   timeouts?: UpstreamTimeouts;
+  /**
+   * How far messages on topics of WebSockets go: `process`, to all workers here, or `global`, to those of all gateways that share
+   * the `store` and have an app of this name.
+   * @default "process"
+   */
+  topics?: TopicScope;
 }
 
 /**
@@ -1066,6 +1072,13 @@ export type TlsVersion = string;
 
 /** An upstream's name, `{ app: NAME }`, or several with their shares. */
 export type To = Name | Share | Share[];
+
+/**
+ * How far messages on topics go.
+ * - `process`: To all workers of this process.
+ * - `global`: To all gateways that share the `store`.
+ */
+export type TopicScope = 'process' | 'global';
 
 /** `requests`, `request_bytes`, `response_bytes`, `bytes` (both), or `header:NAME`: whole numbers in this field of the response. */
 export type Unit = string;

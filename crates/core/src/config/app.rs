@@ -24,9 +24,24 @@ pub struct App {
     /// How long the workers of a module that was replaced may go on with what they have.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: Duration,
+    /// How far messages on topics of WebSockets go: `process`, to all workers here, or `global`, to those of all gateways that share
+    /// the `store` and have an app of this name.
+    #[serde(default)]
+    pub topics: TopicScope,
     /// How long an answer may take.
     #[serde(default)]
     pub timeouts: UpstreamTimeouts,
+}
+
+/// How far messages on topics go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TopicScope {
+    /// To all workers of this process.
+    #[default]
+    Process,
+    /// To all gateways that share the `store`.
+    Global,
 }
 
 fn memory() -> Size {

@@ -88,7 +88,7 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
         tls::listener(item, faults);
     }
     acme::check(config, &read.listeners, faults);
-    store::check(config, &read.routes, faults);
+    store::check(config, &read.apps, &read.routes, faults);
     let goals = Goals { upstreams, apps };
     for item in &read.routes {
         if faults.len() > MAX_FAULTS {

@@ -1,13 +1,28 @@
 //! `store`: what its parts need of each other, and what needs a store.
 
-use super::{most, quote, Config, Fault, Item, Route};
+use super::{most, quote, App, Config, Fault, Item, Route};
+use crate::config::app::TopicScope;
 use crate::config::store::{RedisStore, LONGEST, MOST_NODES, MOST_PREFIX};
 
-/// Adds to `faults` what is wrong with the store, and each limit over several nodes that has none.
-pub(super) fn check(config: Option<&Config>, routes: &[Item<'_, Route>], faults: &mut Vec<Fault>) {
+/// Adds to `faults` what is wrong with the store, and what goes over several nodes without one.
+pub(super) fn check(
+    config: Option<&Config>,
+    apps: &[Item<'_, App>],
+    routes: &[Item<'_, Route>],
+    faults: &mut Vec<Fault>,
+) {
     let Some(config) = config else { return };
     if let Some(redis) = config.store.redis() {
         return one(redis, faults);
+    }
+    for item in apps {
+        if item.value.as_ref().map(|app| app.topics) == Some(TopicScope::Global) {
+            faults.push(Fault::new(
+                format!("{}.topics", item.at),
+                "global needs a store that several gateways share, and store is memory",
+                "write store: { redis: redis://127.0.0.1:6379 } at the top, or topics: process",
+            ));
+        }
     }
     for item in routes {
         let filters = item.value.iter().flat_map(|route| &route.filters);
@@ -186,6 +201,14 @@ mod tests {
             "routes": [{ "name": "r", "filters": [limit], "to": "up" }],
         });
         assert_eq!(places(&config), ["routes[0].filters[0].scope"]);
+        config["store"] = json!({ "redis": "redis://h" });
+        assert!(places(&config).is_empty());
+        let mut config = json!({
+            "listeners": [{ "name": "web", "bind": "127.0.0.1:1" }],
+            "apps": [{ "name": "a", "module": "a.ts", "topics": "global" }],
+            "routes": [{ "name": "r", "to": { "app": "a" } }],
+        });
+        assert_eq!(places(&config), ["apps[0].topics"]);
         config["store"] = json!({ "redis": "redis://h" });
         assert!(places(&config).is_empty());
     }
