@@ -217,6 +217,8 @@ export interface AcmeSettings {
   challenge: string
   /** A PEM file of what vouches for the directory, as written. */
   ca?: string
+  /** What it is encrypted with in the store, if it is shared there. */
+  secret?: string
 }
 
 /** A gateway whose listeners are bound and whose threads run. */

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { OrderFailure } from '../ts/acme/failure.js';
-import { backoff, type Ground, Keeper, renewal } from '../ts/acme/keeper.js';
-import { Stored } from '../ts/acme/stored.js';
+import { backoff, type Ground, isUrgent, Keeper, renewal, type Shared } from '../ts/acme/keeper.js';
+import { type Kept, parse, Stored } from '../ts/acme/stored.js';
+import { StoreGone } from '../ts/store/keys.js';
 import { folder } from './kit/binary.js';
 import { type Certificate, certificate } from './kit/certificate.js';
 import { until } from './kit/until.js';
@@ -51,7 +52,7 @@ test('waits double up to a bound, and heed Retry-After up to another', () => {
 });
 
 /** A keeper whose authority does what the test says; it ends with the test. */
-function keeper(t: TestContext, state: string, order: Ground['order']) {
+function keeper(t: TestContext, state: string, order: Ground['order'], shared?: Shared) {
   const published: string[] = [];
   const counted: (string | undefined)[] = [];
   const said: { message: string; fields: Record<string, unknown> }[] = [];
@@ -59,6 +60,8 @@ function keeper(t: TestContext, state: string, order: Ground['order']) {
   const kept = new Keeper(WANTED, {
     stored,
     order,
+    shared,
+    through: (work) => work(),
     publish: (name, cert) => void published.push(`${name}: ${cert.trim()}`),
     count: (failure) => void counted.push(failure),
     log: (_, fields, message) => void said.push({ message, fields }),
@@ -68,7 +71,7 @@ function keeper(t: TestContext, state: string, order: Ground['order']) {
     kept.stop();
     await done;
   });
-  return { published, counted, said, stored };
+  return { published, counted, said, stored, wake: () => kept.wake() };
 }
 
 const PATH = /authority\.example-[0-9a-f]{8}/;
@@ -155,4 +158,145 @@ test('a directory that others may write to is refused', async (t) => {
     await new Stored(state, DIRECTORY, undefined).accountKey(),
     'each account has its own',
   );
+});
+
+test('a certificate is urgent when there is none, or when half of what was left at its renewal is over', () => {
+  const life = { from: 0, until: 90 * DAY };
+  const table: [typeof life | undefined, number, boolean][] = [
+    [undefined, 0, true],
+    [life, 60 * DAY, false],
+    [life, 75 * DAY - 1, false],
+    [life, 75 * DAY + 1, true],
+    [life, 91 * DAY, true],
+  ];
+  for (const [served, now, wanted] of table) assert.equal(isUrgent(served, now), wanted, `day ${now / DAY}`);
+});
+
+/** A store that gateways share, as a test has it. */
+interface Fake extends Shared {
+  isGone: boolean;
+  there: Kept | undefined;
+  /** Who may order: this one, or another one for so long. */
+  turn: 'done' | { type: 'held' | 'wait'; leftMs: number };
+  failures: number[];
+  /** How often it was looked at. */
+  looks: number;
+}
+
+function fake(): Fake {
+  const answers = (): void => {
+    if (one.isGone) throw new StoreGone('gone');
+  };
+  const one: Fake = {
+    isGone: false,
+    there: undefined,
+    turn: 'done',
+    failures: [],
+    looks: 0,
+    certificate: async () => {
+      one.looks += 1;
+      answers();
+      return one.there;
+    },
+    keep: async (kept) => {
+      answers();
+      one.there = kept;
+    },
+    alone: async (signal, work) => {
+      answers();
+      return one.turn === 'done' ? { type: 'done', value: await work(signal) } : one.turn;
+    },
+    failed: async (waitMs) => {
+      answers();
+      one.failures.push(waitMs);
+    },
+  };
+  return one;
+}
+
+test('what others issued is served and kept, what is here is put there, and nothing is ordered twice', async (t) => {
+  const own = await certificate(t);
+  const kept = parse(`${own.cert}\n${own.key}`, 'localhost');
+  const empty = fake();
+  const state = await folder(t);
+  const first = keeper(t, state, issue(own), empty);
+  await until(() => empty.there !== undefined, 'it is put there');
+  assert.deepEqual([first.counted, empty.there?.cert], [[undefined], kept.cert]);
+
+  const there = Object.assign(fake(), { there: kept });
+  const second = keeper(t, await folder(t), never, there);
+  await until(() => second.published.length > 0, 'it is served');
+  await until(async () => (await second.stored.certificate('localhost')) !== undefined, 'it is kept');
+  assert.deepEqual(second.counted, []);
+
+  // The store forgot it: whoever looks next puts it there again.
+  empty.there = undefined;
+  first.wake();
+  await until(() => empty.there !== undefined, 'it is there again');
+});
+
+test('while another orders it is waited for, and what it gets is taken when it is told', async (t) => {
+  const own = await certificate(t);
+  const store = fake();
+  store.turn = { type: 'held', leftMs: 60_000 };
+  const { said, published, wake, counted } = keeper(t, await folder(t), never, store);
+  await until(() => said.length > 0, 'it says so');
+  assert.match(said[0]?.message ?? '', /another gateway orders/);
+  store.there = parse(`${own.cert}\n${own.key}`, 'localhost');
+  wake();
+  await until(() => published.length === 1, 'it is served');
+  assert.deepEqual(counted, []);
+});
+
+test('a failure that others would have too is told them, and they wait', async (t) => {
+  for (const [code, isTold] of [
+    ['rate_limited', true],
+    ['challenge', true],
+    ['directory', false],
+    ['storage', false],
+  ] as const) {
+    const store = fake();
+    const order = () => Promise.reject(new OrderFailure(code, 'why', { retryAfterMs: 600_000 }));
+    const { counted, wake } = keeper(t, await folder(t), order, store);
+    await until(() => counted.length > 0, 'a failure');
+    assert.deepEqual([counted, store.failures], [[code], isTold ? [540_000] : []]);
+    for (let n = 0; n < 3; n += 1) {
+      const { looks } = store;
+      wake();
+      await until(() => store.looks > looks, 'it looked at the store');
+    }
+    assert.deepEqual(counted, [code], 'news are no reason to order before it is time');
+  }
+  let asked = 0;
+  const counting: Shared = {
+    ...fake(),
+    alone: async () => {
+      asked += 1;
+      return { type: 'wait', leftMs: 60_000 };
+    },
+  };
+  keeper(t, await folder(t), never, counting);
+  await until(() => asked === 1, 'it asks');
+});
+
+test('without the store what is urgent is ordered, and what is not waits', async (t) => {
+  const fresh = await certificate(t);
+  const gone = Object.assign(fake(), { isGone: true });
+  const urgent = keeper(t, await folder(t), issue(fresh), gone);
+  await until(() => urgent.counted.length > 0, 'an order');
+  assert.deepEqual(urgent.counted, [undefined]);
+  assert.match(urgent.said[0]?.message ?? '', /the store is gone, and the certificate is urgent/);
+
+  // Three quarters of its life are over: it is to be renewed, and not urgent yet.
+  const old = await certificate(t);
+  const kept = parse(`${old.cert}\n${old.key}`, 'localhost');
+  const state = await folder(t);
+  await new Stored(state, DIRECTORY, undefined).keep('localhost', kept);
+  t.mock.timers.enable({ apis: ['Date'], now: kept.from + 0.75 * (kept.until - kept.from) });
+  const late = keeper(t, state, never, gone);
+  await until(() => late.said.length > 0, 'it says so');
+  assert.match(late.said[0]?.message ?? '', /the renewal waits/);
+  late.wake();
+  await until(() => late.published.length === 1, 'the old one is served');
+  assert.deepEqual([late.counted, late.said.length], [[], 1]);
 });

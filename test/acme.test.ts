@@ -2,105 +2,21 @@
  * Certificates by themselves: ordered of an authority (pebble), kept, renewed, and what happens when it is not there.
  */
 import assert from 'node:assert/strict';
-import type { X509Certificate } from 'node:crypto';
 import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { connect } from 'node:tls';
 import { judge } from '../ts/config/check.js';
 import { loadFile } from '../ts/config/load.js';
 import { ConfigError } from '../ts/errors.js';
-import { folder, launch, type Running } from './kit/binary.js';
-import { type Certificate, certificate } from './kit/certificate.js';
-import { freePorts, hasPebble, type Pebble, pebble } from './kit/pebble.js';
+import { config, metric, shown, site, started, stopped, times } from './kit/acme.js';
+import { folder } from './kit/binary.js';
+import { hasPebble } from './kit/pebble.js';
 import { until } from './kit/until.js';
 
 const ISSUED = 'a certificate was issued';
 const ORDERED = 'a certificate is ordered: until it is issued, clients that ask for the domain are refused';
 const NOT_ISSUED = 'a certificate was not issued: clients that ask for the domain are refused';
 const NOT_RENEWED = 'a certificate was not renewed: the old one stays';
-
-/** An authority, and a place for a gateway that it knows. */
-interface Site {
-  own: Certificate;
-  authority: Pebble;
-  cwd: string;
-  tls: number;
-  http: number;
-  admin: number;
-}
-
-async function site(t: TestContext, more: { validity?: number; closed?: boolean } = {}): Promise<Site> {
-  const own = await certificate(t);
-  const [tls = 0, http = 0, admin = 0, closed = 0] = await freePorts(4);
-  const ports = more.closed ? { tlsPort: closed, httpPort: closed } : { tlsPort: tls, httpPort: http };
-  const { validity } = more;
-  const authority = await pebble(t, {
-    certificate: own,
-    ...ports,
-    ...(validity === undefined ? {} : { validity }),
-  });
-  return { own, authority, cwd: await folder(t), tls, http, admin };
-}
-
-/** The config of a gateway at this place. */
-function config(
-  { own, authority, tls, http, admin }: Site,
-  domains: string,
-  more = '',
-  door = 'door: edge',
-): string {
-  const { directory } = authority;
-  return `state_dir: state
-admin: { bind: "127.0.0.1:${admin}" }
-listeners:
-  - { name: plain, bind: "127.0.0.1:${http}", ${door} }
-  - name: web
-    bind: "127.0.0.1:${tls}"
-    ${door.replace(', ', '\n    ')}
-    tls:
-      acme: { domains: [${domains}], terms: accepted, email: ops@a.example, directory: "${directory}", ca: ${own.ca}${more} }
-routes: [{ name: all, match: { path: /* }, filters: [{ use: respond, body: routed }] }]
-`;
-}
-
-async function started(t: TestContext, at: Site, text: string): Promise<Running> {
-  await writeFile(join(at.cwd, 'a.yaml'), text);
-  const words = ['start', '--config', 'a.yaml', '--log-format', 'json'];
-  const running = launch(t, words, { cwd: at.cwd });
-  await running.logged('listening');
-  return running;
-}
-
-/** The certificate that a client gets who asks for `name`, verified if there is a root; rejects if it gets none. */
-function shown(port: number, name: string | undefined, root?: string): Promise<X509Certificate> {
-  return new Promise((resolve, reject) => {
-    const trust = root === undefined ? { rejectUnauthorized: false } : { ca: root };
-    const socket = connect({ host: '127.0.0.1', port, ...(name ? { servername: name } : {}), ...trust });
-    socket.setTimeout(5_000, () => socket.destroy(new Error('no handshake')));
-    socket.on('error', reject);
-    socket.on('secureConnect', () => {
-      const seen = socket.getPeerX509Certificate();
-      socket.destroy();
-      if (seen === undefined) reject(new Error('no certificate'));
-      else resolve(seen);
-    });
-  });
-}
-
-async function metric({ admin }: Site, name: string): Promise<string[]> {
-  const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
-  return text.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
-}
-
-async function stopped(running: Running): Promise<void> {
-  running.child.kill('SIGTERM');
-  assert.equal((await running.ended()).code, 0);
-}
-
-function times(running: Running, message: string): number {
-  return running.stderr.split(JSON.stringify(message)).length - 1;
-}
 
 for (const challenge of ['tls-alpn-01', 'http-01']) {
   test(`${challenge}: certificates are issued, kept, and not ordered again at the next start`, async (t) => {
@@ -268,6 +184,9 @@ test('keys of acme that do not go together are faults', async (t) => {
     [`${good}, challenge: dns-01`, /acme\.challenge +"dns-01" is not a choice/],
     [`${good}, challenge: http-01`, /acme\.challenge +http-01 is asked at port 80 without TLS/],
     [`${good}, ca: none.pem`, /acme\.ca +none\.pem cannot be read/],
+    [`${good}, share: {}`, /acme\.share\.secret +secret is missing/],
+    [`${good}, share: { secret: short }`, /acme\.share\.secret +is not 32 to 1024 bytes/],
+    [`${good}, share: { secret: ${'x'.repeat(32)} }`, /acme\.share +.*and store is memory/],
   ];
   const listener = (acme: string, port: number): string =>
     `{ name: w${port}, bind: "127.0.0.1:${port}", tls: { acme: { ${acme} } } }`;

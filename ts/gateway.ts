@@ -22,6 +22,7 @@ import { type Native, type Prepared, type Settings, start } from './native.js';
 import { Plugins } from './plugin/plugins.js';
 import { Resolver } from './resolve.js';
 import { keep } from './state.js';
+import type { RedisSettings } from './store/address.js';
 import { storeOf } from './store/settings.js';
 import { Store } from './store/store.js';
 
@@ -105,7 +106,7 @@ export class Gateway {
     const gateway = new Gateway(loaded, settings, native, code, acme, ledger, options, log);
     try {
       ledger.commit(native);
-      acme.commit(native.id, loaded, settings);
+      acme.commit(native.id, loaded, settings, code.shared);
       await code.commit(native, settings);
       gateway.#admin = await gateway.#openAdmin(loaded, settings);
       await gateway.#resolver.start();
@@ -275,7 +276,7 @@ export class Gateway {
       throw wrap(error);
     }
     this.#ledger.commit(this.#native);
-    this.#acme.commit(this.#native.id, loaded, settings);
+    this.#acme.commit(this.#native.id, loaded, settings, this.#code.shared);
     const opened = this.#code.commit(this.#native, settings);
     this.#loaded = loaded;
     this.#settings = settings;
@@ -347,6 +348,7 @@ class Code {
   readonly apps: Apps;
   readonly store: Store;
   readonly #plugins: Plugins;
+  #shared: RedisSettings | undefined;
 
   constructor(log: Log) {
     this.store = new Store(log);
@@ -354,9 +356,15 @@ class Code {
     this.#plugins = new Plugins(log);
   }
 
+  /** Where the store of the config is that was prepared last. */
+  get shared(): RedisSettings | undefined {
+    return this.#shared;
+  }
+
   /** Loads what a config needs beside what runs; then comes `commit` or `abandon`. */
   async prepare(loaded: Loaded, settings: Settings): Promise<Prepared> {
     const store = await storeOf(loaded, settings);
+    this.#shared = store;
     await this.store.prepare(store);
     const plugins = await this.#plugins.prepare(loaded, settings);
     return { apps: await this.apps.prepare(loaded, settings, store), plugins, folder: folderOf(loaded) };

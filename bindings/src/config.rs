@@ -108,6 +108,8 @@ pub struct AcmeSettings {
     pub challenge: String,
     /// A PEM file of what vouches for the directory, as written.
     pub ca: Option<String>,
+    /// What it is encrypted with in the store, if it is shared there.
+    pub secret: Option<String>,
 }
 
 /// An app, as this side runs it.
@@ -266,6 +268,7 @@ fn acme(config: &Config) -> Vec<AcmeSettings> {
                     directory: acme.directory.clone(),
                     challenge: acme.challenge.name().to_owned(),
                     ca: acme.ca.as_ref().map(ToString::to_string),
+                    secret: acme.share.as_ref().map(|share| share.secret.clone()),
                 });
             }
         }

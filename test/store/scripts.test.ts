@@ -208,10 +208,32 @@ const CASES: Record<string, Record<string, Step[]>> = {
       [HOUR, window(1), [0, 3, 10 * M, 10 * M]],
     ],
   },
+  lock: {
+    'one holder, who keeps it and gives it back': [
+      [0, [1, 60_000], [1, 60_000]],
+      [0, [2, 60_000], [0, 60_000]],
+      [0, [2, 0], [0, 60_000]],
+      [30, [1, 60_000], [1, 60_000]],
+      [70, [2, 60_000], [0, 20_000]],
+      [70, [1, 0], [0, 0]],
+      [70, [2, 60_000], [1, 60_000]],
+      [70, [1, 60_000], [0, 60_000]],
+    ],
+    'one that is not kept ends': [
+      [0, [1, 60_000], [1, 60_000]],
+      [61, [2, 60_000], [1, 60_000]],
+      [61, [1, 60_000], [0, 60_000]],
+    ],
+    'a clock that is set back an hour': [
+      [0, [1, 60_000], [1, 60_000]],
+      [-HOUR, [2, 60_000], [0, 60_000]],
+      [-HOUR + 61, [2, 60_000], [1, 60_000]],
+    ],
+  },
 };
 
 /** Which of a reply are times. */
-const TIMES: Record<string, number> = { gcra: 1 };
+const TIMES: Record<string, number> = { gcra: 1, lock: 1 };
 
 const PROGRAMS: [name: string, program: string | undefined, part: 'faketime' | 'valkey'][] = [
   ['Redis', 'redis-server', 'faketime'],

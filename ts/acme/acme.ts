@@ -8,6 +8,7 @@ import { resolve } from 'node:path';
 import { folderOf, type Loaded } from '../config/load.js';
 import type { Log } from '../log.js';
 import type { KeptCertificate, Settings } from '../native.js';
+import type { RedisSettings } from '../store/address.js';
 import { Thread } from '../thread.js';
 import { Stored } from './stored.js';
 import type { FromAcme, ToAcme } from './thread.js';
@@ -32,13 +33,18 @@ export class Acme {
     return (await Promise.all(read)).flat();
   }
 
-  /** A config is in force: its certificates are kept from now on, and no others. */
-  commit(gateway: number, loaded: Loaded, { acme, stateDir }: Settings): void {
+  /** A config is in force: its certificates are kept from now on, and no others. `store` is where some are shared. */
+  commit(
+    gateway: number,
+    loaded: Loaded,
+    { acme, stateDir }: Settings,
+    store: RedisSettings | undefined,
+  ): void {
     if (acme.length === 0 && this.#thread === undefined) return;
     const certificates = acme.map((one) =>
       one.ca === undefined ? one : { ...one, ca: resolve(folderOf(loaded), one.ca) },
     );
-    this.#wanted = { type: 'wanted', gateway, stateDir: stateDir ?? '', certificates };
+    this.#wanted = { type: 'wanted', gateway, stateDir: stateDir ?? '', certificates, store };
     this.#thread ??= this.#open();
     this.#thread.post(this.#wanted);
   }

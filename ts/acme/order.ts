@@ -7,17 +7,13 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Authorization, Client, crypto } from 'acme-client';
 import type { AcmeSettings } from '../native.js';
+import type { Challenge } from './challenge.js';
 import { type Exchange, within } from './exchange.js';
 import { OrderFailure } from './failure.js';
 import { newKey } from './stored.js';
 
-/** What answers challenges: the core. */
-export interface Answers {
-  setChallenge(name: string, cert: string, key: string): void;
-  clearChallenge(name: string): boolean;
-  setHttpChallenge(token: string, answer: string): boolean;
-  clearHttpChallenge(token: string): boolean;
-}
+/** Has a challenge answered; what it returns ends that. */
+export type Answer = (challenge: Challenge) => Promise<() => void>;
 
 /** A certificate as it was issued. */
 export interface Issued {
@@ -32,14 +28,14 @@ export interface Issued {
  *
  * @param wanted what for, and where; `ca` is a path.
  * @param accountKey PEM; an account is made if it has none.
- * @param answers what answers the authority's challenges.
+ * @param answerIt has the authority's challenges answered.
  * @param signal when it fires, the order is given up.
  * @throws OrderFailure; and the signal's reason, if it fired.
  */
 export async function order(
   wanted: AcmeSettings,
   accountKey: string,
-  answers: Answers,
+  answerIt: Answer,
   signal: AbortSignal,
 ): Promise<Issued> {
   const own = new AbortController();
@@ -50,7 +46,7 @@ export async function order(
   const timer = setTimeout(() => own.abort(late), ORDER_MS);
   const exchange: Exchange = { ca: await trusted(wanted), signal: own.signal };
   try {
-    return await within(exchange, () => place(wanted, accountKey, answers, own.signal));
+    return await within(exchange, () => place(wanted, accountKey, answerIt, own.signal));
   } catch (error) {
     if (own.signal.aborted) throw own.signal.reason;
     throw failure(error, exchange);
@@ -72,7 +68,7 @@ async function trusted({ ca }: AcmeSettings): Promise<string | undefined> {
 async function place(
   wanted: AcmeSettings,
   accountKey: string,
-  answers: Answers,
+  answerIt: Answer,
   signal: AbortSignal,
 ): Promise<Issued> {
   const { domain, directory: directoryUrl, email } = wanted;
@@ -84,7 +80,7 @@ async function place(
   });
   const placed = await client.createOrder({ identifiers: [{ type: 'dns', value: domain }] });
   for (const authorization of await client.getAuthorizations(placed)) {
-    if (authorization.status !== 'valid') await prove(client, wanted, authorization, answers, signal);
+    if (authorization.status !== 'valid') await prove(client, wanted, authorization, answerIt, signal);
   }
   const key = newKey();
   const [, request] = await crypto.createCsr({ altNames: [domain] }, key);
@@ -100,7 +96,7 @@ async function prove(
   client: Client,
   { domain, challenge: type }: AcmeSettings,
   authorization: Authorization,
-  answers: Answers,
+  answerIt: Answer,
   signal: AbortSignal,
 ): Promise<void> {
   const all = authorization.challenges;
@@ -112,7 +108,8 @@ async function prove(
     });
   }
   const answer = await client.getChallengeKeyAuthorization(challenge);
-  const clear = await put(answers, authorization, challenge.token, answer, type);
+  const { token } = challenge;
+  const clear = await answerIt({ type, name: authorization.identifier.value, token, answer });
   try {
     await client.completeChallenge(challenge);
     const look = async (): Promise<Authorization> => {
@@ -128,30 +125,6 @@ async function prove(
   } finally {
     clear();
   }
-}
-
-/** Makes the core answer; returns what ends that. */
-async function put(
-  answers: Answers,
-  authorization: Authorization,
-  token: string,
-  answer: string,
-  type: string,
-): Promise<() => void> {
-  if (type === 'http-01') {
-    if (!answers.setHttpChallenge(token, answer)) {
-      throw new OrderFailure('challenge', 'the token cannot be answered', { fix: 'see the authority' });
-    }
-    return () => void answers.clearHttpChallenge(token);
-  }
-  const name = authorization.identifier.value;
-  const [key, cert] = await crypto.createAlpnCertificate(authorization, answer, newKey());
-  try {
-    answers.setChallenge(name, cert.toString(), key.toString());
-  } catch (error) {
-    throw new OrderFailure('internal', (error as Error).message);
-  }
-  return () => void answers.clearChallenge(name);
 }
 
 /** Looks until the authority has decided. */

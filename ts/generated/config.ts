@@ -69,6 +69,20 @@ export interface Acme {
   directory?: string;
   /** Where the authority writes to. Default: it is given no address. */
   email?: string;
+  /**
+   * That gateways with the same `store` order one certificate between them, serve it all, and answer each other's challenges.
+   * Default: each gateway orders its own.
+   */
+  share?: AcmeShare;
+}
+
+/** How certificates are shared between gateways. */
+export interface AcmeShare {
+  /**
+   * What certificates and their private keys are encrypted with in the store, 32 to 1024 bytes, the same at all gateways; write a variable such as
+   * `${ACME_SECRET}`.
+   */
+  secret: string;
 }
 
 /** Lets as many requests be in flight as the upstream bears, which it learns from how long it takes. */

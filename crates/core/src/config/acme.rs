@@ -29,6 +29,19 @@ pub struct Acme {
     /// that Node trusts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<File>,
+    /// That gateways with the same `store` order one certificate between them, serve it all, and answer each other's challenges.
+    /// Default: each gateway orders its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<AcmeShare>,
+}
+
+/// How certificates are shared between gateways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcmeShare {
+    /// What certificates and their private keys are encrypted with in the store, 32 to 1024 bytes, the same at all gateways; write a variable such as
+    /// `${ACME_SECRET}`.
+    pub secret: String,
 }
 
 /// Consent to terms of service.
@@ -67,3 +80,5 @@ fn directory() -> String {
 
 /// Domains of a listener.
 pub const MAX_DOMAINS: usize = 1000;
+/// Bytes of what certificates are encrypted with.
+pub const SECRET: std::ops::RangeInclusive<usize> = 32..=1024;

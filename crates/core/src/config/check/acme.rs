@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::tls::is_dns;
 use super::{child, most, quote, Config, Fault, Item, Listener};
-use crate::config::acme::{Acme, Challenge, MAX_DOMAINS};
+use crate::config::acme::{Acme, Challenge, MAX_DOMAINS, SECRET};
 use crate::config::tls::ListenerTls;
 
 /// Adds to `faults` what is wrong with `acme` of all listeners. Without a `config`, which has other faults, nothing is
@@ -32,7 +32,7 @@ pub(super) fn check(
                             "{} is asked of an authority in another way at {first}",
                             quote(&domain)
                         ),
-                        "write the same email, directory, challenge and ca, or name it once",
+                        "write the same email, directory, challenge, ca and share, or name it once",
                     ));
                 }
                 Some(_) => {}
@@ -87,6 +87,15 @@ fn one(at: &str, acme: &Acme, faults: &mut Vec<Fault>) {
             "write one such as ops@example.org",
         ));
     }
+    if let Some(share) = &acme.share {
+        if !SECRET.contains(&share.secret.len()) {
+            faults.push(Fault::new(
+                format!("{at}.share.secret"),
+                format!("is not {} to {} bytes", SECRET.start(), SECRET.end()),
+                "make one with: openssl rand -base64 32",
+            ));
+        }
+    }
     if !is_https(&acme.directory) {
         let why = format!("{} is no URL of a directory", quote(&acme.directory));
         let fix = "write one such as https://acme-v02.api.letsencrypt.org/directory";
@@ -108,6 +117,13 @@ fn whole(
             "add state_dir: with a directory of the gateway's own",
         ));
     }
+    if acme.share.is_some() && config.store.redis().is_none() {
+        faults.push(Fault::on_key(
+            child(at, "share"),
+            "certificates are shared in a store that several gateways have, and store is memory",
+            "write store: { redis: redis://127.0.0.1:6379 } at the top, or remove share",
+        ));
+    }
     let plain = |l: &Listener| l.tls.is_none();
     if acme.challenge == Challenge::Http01
         && !listeners.iter().filter_map(|l| l.value.as_ref()).any(plain)
@@ -122,7 +138,18 @@ fn whole(
 
 /// True if one order would do for both.
 fn alike(a: &Acme, b: &Acme) -> bool {
-    (&a.email, &a.directory, a.challenge, &a.ca) == (&b.email, &b.directory, b.challenge, &b.ca)
+    let all = |acme: &Acme| {
+        let Acme {
+            email,
+            directory,
+            challenge,
+            ca,
+            share,
+            ..
+        } = acme.clone();
+        (email, directory, challenge, ca, share)
+    };
+    all(a) == all(b)
 }
 
 fn is_domain(text: &str) -> bool {
