@@ -888,7 +888,7 @@ export type RateLimitMode = 'leased' | 'strict';
  * What happens while the store does not answer.
  * - `fair_share`: Each node admits its share: the rate and the burst, over the number of nodes that there were.
  * - `open`: Requests pass.
- * - `closed`: Requests are refused.
+ * - `closed`: Requests are refused with 503.
  */
 export type RateLimitOnFail = 'fair_share' | 'open' | 'closed';
 

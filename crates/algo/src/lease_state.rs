@@ -29,7 +29,7 @@ pub(crate) struct LeaseState {
     /// Wanted in an ask's interval, in 1/256 tokens.
     demand: i64,
     /// The store did not answer: the node is on its own.
-    alone: bool,
+    pub(crate) alone: bool,
     /// A TAT of this node's share of the rate, while it is alone.
     own: i64,
     failures: u8,
@@ -51,6 +51,8 @@ pub struct LeaseDecision {
     /// The request is refused only because this node has nothing yet, and `ask` says whether there is: who waits for its
     /// answer and decides again has the store's own word. Waiting is never needed for the bound.
     pub wait: bool,
+    /// The store is gone, or did not answer the last ask for this key: it was decided as the [`Fallback`] says.
+    pub alone: bool,
 }
 
 impl LeaseState {
@@ -127,6 +129,7 @@ impl LeaseState {
             answer: self.answer(lease, cost, admits, nodes),
             ask,
             wait,
+            alone: self.alone,
         }
     }
 

@@ -186,6 +186,7 @@ fn peek(state: &LeaseState, lease: &Lease, cost: u64, nodes: u64) -> LeaseDecisi
         answer: Answer { said, ..answer },
         ask: None,
         wait: false,
+        alone: state.alone,
     }
 }
 

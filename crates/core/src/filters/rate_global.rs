@@ -43,7 +43,7 @@ pub enum OnFail {
     FairShare,
     /// Requests pass.
     Open,
-    /// Requests are refused.
+    /// Requests are refused with 503.
     Closed,
 }
 
@@ -313,8 +313,13 @@ impl Global {
             None => table.decide(hash, cx.now, cost, nodes, up),
             Some(_) => table.decide_again(hash, cx.now, cost, nodes, up),
         };
-        let LeaseDecision { answer, ask, wait } = decision;
-        if !up {
+        let LeaseDecision {
+            answer,
+            ask,
+            wait,
+            alone,
+        } = decision;
+        if alone {
             self.store.fell_back();
         }
         if let Some(ask) = ask {
@@ -339,7 +344,7 @@ impl Global {
             Said::Refuse { retry_after } => (false, retry_after),
             Said::Never => (false, answer.reset_after),
         };
-        if !admits && !up && self.on_fail == OnFail::Closed {
+        if !admits && alone && self.on_fail == OnFail::Closed {
             return unavailable();
         }
         self.tell(
@@ -424,10 +429,7 @@ impl Filter for Global {
                     (Some((granted, reset_after)), Some(ask)) => {
                         table.granted(hash, cx.now, ask, granted, reset_after);
                     }
-                    _ => {
-                        self.store.fell_back();
-                        table.failed(hash, cx.now, self.store.nodes());
-                    }
+                    _ => table.failed(hash, cx.now, self.store.nodes()),
                 }
                 self.leased(cx, &ex.request, (table, Some((hash, cost))))
             }

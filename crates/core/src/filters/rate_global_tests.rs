@@ -248,3 +248,30 @@ fn leased_without_the_store_keeps_to_its_share() {
         assert_eq!(t.store().fallbacks(), 4);
     }
 }
+
+#[test]
+fn closed_says_503_in_both_modes_while_single_calls_fail() {
+    let failed = Answer::Failed(crate::filter::Failed {
+        who: crate::filter::Who::Store,
+        may_retry: false,
+    });
+    for mode in ["strict", "leased"] {
+        for fail in [Answer::Late, failed, Answer::Store(&[1])] {
+            let mut t = trial(json!({ "mode": mode, "on_fail": "closed" }));
+            t.store().note(true, 4, 0);
+            let mut statuses = Vec::new();
+            for _ in 0..3 {
+                let mut verdict = t.request();
+                if matches!(verdict, Verdict::Ask(_)) {
+                    verdict = t.answer(fail);
+                }
+                statuses.push(Trial::status_of(verdict).unwrap_or(200));
+            }
+            // A lease has a share of what is unused before anything was asked.
+            let first = if mode == "leased" { 200 } else { 503 };
+            assert_eq!(statuses, [first, 503, 503], "{mode} {fail:?}");
+            let alone = statuses.iter().filter(|&&status| status == 503).count();
+            assert_eq!(t.store().fallbacks(), alone as u64, "{mode} {fail:?}");
+        }
+    }
+}
