@@ -133,6 +133,32 @@ for (const [what, harm, mend] of FAULTS) {
   });
 }
 
+test('a replica is connected to again, but not without end; it is said why', async (t) => {
+  const server = await redis(t);
+  const whys: string[] = [];
+  const settings = { urls: [server.url], timeoutMs: 20, prefix: 'test' };
+  const client = new RedisClient(settings, { onReady() {}, onLost: (why) => whys.push(why) });
+  t.after(() => client.close());
+  await answered(client);
+  const connections = async (): Promise<number> =>
+    Number(/total_connections_received:(\d+)/.exec(await server.admin.info('stats'))?.[1]);
+  const before = await connections();
+  await server.admin.call('REPLICAOF', '127.0.0.1', '1');
+  const from = clock();
+  await until(async () => {
+    await call(client, 'x', 50);
+    return clock() > from + 2_000;
+  }, 'two seconds of calls');
+  const more = (await connections()) - before;
+  assert.ok(more >= 2 && more <= 8, `${more} connections`);
+  assert.deepEqual(
+    whys.filter((why) => !why.startsWith('READONLY')),
+    [],
+  );
+  await server.admin.call('REPLICAOF', 'NO', 'ONE');
+  t.diagnostic(`${more} connections; answered again after ${Math.round(await answered(client))} ms`);
+});
+
 test('a reset loses the calls that are under way, and no others', async (t) => {
   const server = await redis(t);
   const proxy = await faultProxy(t, server.port);

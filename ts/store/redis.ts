@@ -9,7 +9,7 @@
  * Limits: in a cluster a call that was redirected may arrive after its deadline.
  */
 import { Cluster, Redis } from 'ioredis';
-import { addressOf, type RedisSettings } from './address.js';
+import { addressOf, backOff, type RedisSettings } from './address.js';
 import type { Script } from './scripts.js';
 
 /** What came of a call. */
@@ -43,6 +43,8 @@ export class RedisClient {
   #timerAt = Number.POSITIVE_INFINITY;
   #isCorked = false;
   #why = 'it does not answer yet';
+  /** Connections since a call was replied to. */
+  #attempts = 0;
 
   /** @throws TypeError for an address that is none. */
   constructor(settings: RedisSettings, events: RedisEvents) {
@@ -51,7 +53,9 @@ export class RedisClient {
       this.#why = error.message;
     };
     if (address.kind === 'one') {
-      this.#client = new Redis(address.options);
+      // A replica takes connections and refuses calls: it would be connected to again and again, if being ready were a success.
+      const retryStrategy = (): number => backOff(++this.#attempts);
+      this.#client = new Redis({ ...address.options, retryStrategy });
       this.#client.on('close', () => events.onLost(this.#why));
     } else {
       const cluster = new Cluster(address.nodes, address.options);
@@ -111,7 +115,10 @@ export class RedisClient {
         return this.#client.eval(script.lua, 1, key, ...args);
       })
       .then(
-        (reply) => settled(outcomeOf(reply)),
+        (reply) => {
+          this.#attempts = 0;
+          settled(outcomeOf(reply));
+        },
         (error: Error) => settled({ type: 'failed', why: this.#reason(error) }),
       );
   }
@@ -133,7 +140,11 @@ export class RedisClient {
 
   /** What the server said; all else is that there is no connection. */
   #reason({ name, message }: Error): string {
-    if (name === 'ReplyError') return message;
+    if (name === 'ReplyError') {
+      // For this the connection is given up, and that it was lost says nothing.
+      if (message.startsWith('READONLY')) this.#why = message;
+      return message;
+    }
     if (this.#client instanceof Cluster) this.#client.refreshSlotsCache();
     return this.#why;
   }
