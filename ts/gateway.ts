@@ -370,11 +370,10 @@ class Code {
     return { apps: await this.apps.prepare(loaded, settings, store), plugins, folder: folderOf(loaded) };
   }
 
-  /** What was prepared is in force; resolves when apps are at their doors. */
-  commit(native: Native, settings: Settings): Promise<void> {
+  /** What was prepared is in force; resolves when apps are at their doors, and limits are counted in the store. */
+  async commit(native: Native, settings: Settings): Promise<void> {
     this.#plugins.commit(native.id);
-    this.store.commit(native.id);
-    return this.apps.commit(native, settings);
+    await Promise.all([this.store.commit(native.id), this.apps.commit(native, settings)]);
   }
 
   abandon(): void {

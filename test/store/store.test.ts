@@ -20,12 +20,12 @@ test('a thread of its own takes calls, reloads, and ends', async (t) => {
   const store = new Store({ info: put, warn: put, error: put } as never, THREAD);
   t.after(() => store.close());
   await store.prepare(undefined);
-  store.commit(7);
+  await store.commit(7);
   assert.deepEqual(store.metrics(), [], 'without a store there is no thread');
 
   await assert.rejects(store.prepare(settingsOf('http://a')), { code: 'config_invalid' });
   await store.prepare(settingsOf(server.url));
-  store.commit(7);
+  await store.commit(7);
   await until(() => lines.some((line) => line.startsWith('answers')), `an answer; there is ${lines}`);
   assert.ok(lines.includes('note true 1'));
   assert.ok(lines.includes('answers [{"number":7,"values":[1,60000000,0]}]'), lines.join('\n'));
@@ -33,8 +33,8 @@ test('a thread of its own takes calls, reloads, and ends', async (t) => {
   assert.ok(store.metrics().length >= 4);
 
   await store.prepare(undefined);
-  store.commit(7);
-  await until(() => lines.at(-1) === 'note false 1', 'the store is not in force any more');
+  await store.commit(7);
+  assert.equal(lines.at(-1), 'note false 1', 'when a commit has ended, the store is not in force any more');
   await store.prepare(settingsOf(server.url));
   store.abandon();
   await store.close();

@@ -52,8 +52,8 @@ export type ToService =
   | { type: 'abandon' }
   | { type: 'close' };
 
-/** What the service says; `failed` to what was prepared. */
-export type FromService = { type: 'prepared' } | { type: 'failed'; why: string };
+/** What the service says; `failed` to what was prepared, `committed` when calls go to it. */
+export type FromService = { type: 'prepared' | 'committed' } | { type: 'failed'; why: string };
 
 /** What the service is started with. */
 export interface ServiceData {
@@ -137,6 +137,7 @@ export class Service {
     } catch {
       // The gateway is closing: there is nobody to answer.
     }
+    this.#say({ type: 'committed' });
   }
 
   #abandon(): void {

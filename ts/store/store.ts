@@ -46,14 +46,15 @@ export class Store {
     if (answer?.type === 'prepared') return;
     this.abandon();
     const late = `its thread did not answer within ${PATIENCE_MS / 1000} s, or died`;
-    throw new GateError('config_invalid', `store: ${answer?.why ?? late}`);
+    const why = answer?.type === 'failed' ? answer.why : late;
+    throw new GateError('config_invalid', `store: ${why}`);
   }
 
-  /** What was prepared is in force for this gateway. */
-  commit(gateway: number): void {
+  /** What was prepared is in force for this gateway; resolves when calls go there. */
+  async commit(gateway: number): Promise<void> {
     this.#gateway = gateway;
     this.#settings = this.#next;
-    this.#thread?.post({ type: 'commit', gateway });
+    await this.#thread?.ask({ type: 'commit', gateway });
   }
 
   /** What was prepared is not wanted. */
@@ -87,7 +88,7 @@ export class Store {
   async #greet(thread: Thread<ToService, FromService>): Promise<void> {
     const answer = await thread.ask({ type: 'prepare', settings: this.#settings });
     if (answer?.type === 'prepared' && this.#gateway !== undefined) {
-      thread.post({ type: 'commit', gateway: this.#gateway });
+      await thread.ask({ type: 'commit', gateway: this.#gateway });
     }
   }
 }
