@@ -61,6 +61,23 @@ const FAKETIME = ['', ...readdirSync('/usr/lib')]
   .map((machine) => join('/usr/lib', machine, 'faketime/libfaketimeMT.so.1'))
   .find(existsSync);
 
+/** The environment of a process whose clock is as many seconds off as the file says; monotonic time is not touched. */
+export function clockOf(file: string): Record<string, string> {
+  return {
+    // The second is there for its malloc: jemalloc asks for the time before libfaketime can say it.
+    LD_PRELOAD: `${FAKETIME} libc.so.6`,
+    FAKETIME_TIMESTAMP_FILE: file,
+    FAKETIME_NO_CACHE: '1',
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    DONT_FAKE_MONOTONIC: '1',
+  };
+}
+
+/** What such a file holds. */
+export function offset(seconds: number): string {
+  return `${seconds < 0 ? '' : '+'}${seconds}`;
+}
+
 /** True if the programs are there; else the test is skipped, which the runner takes for a failure in CI. */
 export function hasParts(t: TestContext, ...parts: ('faketime' | 'valkey')[]): boolean {
   const missing = parts.filter((part) => (part === 'valkey' ? VALKEY : FAKETIME) === undefined);
@@ -93,16 +110,7 @@ export async function redis(t: TestContext, options: RedisOptions = {}): Promise
   }
   const path = join(cwd, 'redis.conf');
   await writeFile(path, `${config.join('\n')}\n`);
-  const env = hasClock
-    ? {
-        // The second is there for its malloc: jemalloc asks for the time before libfaketime can say it.
-        LD_PRELOAD: `${FAKETIME} libc.so.6`,
-        FAKETIME_TIMESTAMP_FILE: join(cwd, 'time'),
-        FAKETIME_NO_CACHE: '1',
-        FAKETIME_DONT_FAKE_MONOTONIC: '1',
-        DONT_FAKE_MONOTONIC: '1',
-      }
-    : {};
+  const env = hasClock ? clockOf(join(cwd, 'time')) : {};
   const admin = new Redis({
     path: join(cwd, 'admin.sock'),
     username: 'kit',
@@ -153,7 +161,7 @@ export async function redis(t: TestContext, options: RedisOptions = {}): Promise
     kill,
     start,
     async setClock(seconds) {
-      await writeFile(join(cwd, 'time'), `${seconds < 0 ? '' : '+'}${seconds}`);
+      await writeFile(join(cwd, 'time'), offset(seconds));
       // A script sees the time that the server read last.
       const isSet = async (): Promise<boolean> => {
         const now = await admin.eval("return redis.call('TIME')[1]", 0);
@@ -173,11 +181,20 @@ export interface Sentinels {
   readonly sentinels: readonly RedisServer[];
 }
 
-/** Starts a primary, two replicas and three sentinels, who fail over after half a second. */
-export async function sentinels(t: TestContext): Promise<Sentinels> {
+/**
+ * Starts a primary, two replicas and three sentinels, who fail over after half a second.
+ *
+ * @param replicaClock how many seconds the clocks of the replicas are off.
+ */
+export async function sentinels(t: TestContext, replicaClock = 0): Promise<Sentinels> {
   const name = 'kit';
   const primary = await redis(t);
-  const replica = (): Promise<RedisServer> => redis(t, { lines: [`replicaof 127.0.0.1 ${primary.port}`] });
+  const replica = async (): Promise<RedisServer> => {
+    const lines = [`replicaof 127.0.0.1 ${primary.port}`];
+    const server = await redis(t, { lines, hasClock: replicaClock !== 0 });
+    if (replicaClock !== 0) await server.setClock(replicaClock);
+    return server;
+  };
   const replicas = await Promise.all([replica(), replica()]);
   const isLinked = async (server: RedisServer): Promise<boolean> =>
     (await server.admin.info('replication')).includes('master_link_status:up');
@@ -199,6 +216,15 @@ export async function sentinels(t: TestContext): Promise<Sentinels> {
     await until(knowsAll, 'a sentinel knows the others', 20_000);
   }
   return { name, primary, replicas, sentinels: all };
+}
+
+/** Resolves when all sentinels say that a replica is the primary. */
+export async function failedOver({ name, primary, sentinels: all }: Sentinels): Promise<void> {
+  const isOther = async ({ admin }: RedisServer): Promise<boolean> => {
+    const [, port] = (await admin.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', name)) as string[];
+    return port !== String(primary.port);
+  };
+  for (const one of all) await until(() => isOther(one), 'a sentinel knows the new primary', 20_000);
 }
 
 /** Starts a cluster of three primaries with a replica each. */
