@@ -705,8 +705,13 @@ export declare class GatewayView {
   pluginModules(): Array<string>
   /** True while traffic is taken. */
   ready(): boolean
-  /** Where a consumer stands with each quota, as JSON; without one all that used something. */
-  quotas(consumer?: string | undefined | null): string
+  /** Where those stand who used something of quotas at this node, JSON. */
+  quotas(): string
+  /**
+   * Where a consumer stands with each quota, JSON. Asks the store of those that all nodes count, in a thread of libuv's pool, and
+   * waits no longer than a call of it may take.
+   */
+  quotasOf(consumer: string): Promise<string>
 }
 
 /** What is known of the store. */

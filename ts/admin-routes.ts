@@ -24,8 +24,10 @@ import type { Handler, Reply, Request } from './server.js';
 export interface AdminSource {
   /** The core's metrics, JSON. */
   metrics(): string;
-  /** Where a consumer stands with each quota, or all do that used something, JSON. */
-  quotas(consumer?: string): string;
+  /** Where all stand who used something of quotas at this node, JSON. */
+  quotas(): string;
+  /** Where a consumer stands with each quota, JSON; waits for the store no longer than a call of it may take. */
+  quotasOf(consumer: string): Promise<string>;
   /** What is counted of the store. */
   store(): CoreMetric[];
   /** The core's endpoints, JSON. */
@@ -63,7 +65,7 @@ export function adminHandler(source: AdminSource): Handler {
     },
     '/upstreams': { GET: () => json(200, source.upstreams()) },
     '/quotas': { GET: () => json(200, source.quotas()) },
-    '/quotas/{consumer}': { GET: (request) => quotas(request, source) },
+    '/quotas/{consumer}': { GET: (request) => quotasOf(request, source) },
     '/reload': { POST: (request) => reload(request, source) },
   };
   return async (request) => {
@@ -89,9 +91,9 @@ export function adminHandler(source: AdminSource): Handler {
   };
 }
 
-function quotas(request: Request, source: AdminSource): Reply {
+async function quotasOf(request: Request, source: AdminSource): Promise<Reply> {
   try {
-    return json(200, source.quotas(decodeURIComponent(request.path.slice(QUOTAS_OF.length))));
+    return json(200, await source.quotasOf(decodeURIComponent(request.path.slice(QUOTAS_OF.length))));
   } catch (error) {
     if (!(error instanceof URIError)) throw error;
     return problem(400, 'bad_path', 'the name of the consumer is no percent-encoded UTF-8');

@@ -73,7 +73,8 @@ async function run(port: MessagePort, start: Start): Promise<void> {
 
   const handler = adminHandler({
     metrics: () => view.metrics(),
-    quotas: (consumer) => view.quotas(consumer),
+    quotas: () => view.quotas(),
+    quotasOf: (consumer) => view.quotasOf(consumer),
     store: () => metricsOf(readFigures(start.store)),
     upstreams: () => view.upstreams(),
     revision: () => view.revision(),

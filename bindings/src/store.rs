@@ -53,6 +53,7 @@ pub struct StoreNote {
 /// The calls of the store of one gateway, for the one thread that answers them.
 #[napi]
 pub struct StoreAsks {
+    gateway: u32,
     service: Option<Service>,
     state: Arc<StoreState>,
 }
@@ -66,6 +67,7 @@ impl StoreAsks {
         let gateway = registry::running(id)?;
         let service = serve(gateway.store_asks(), wake)?;
         Ok(Self {
+            gateway: id,
             service: Some(service),
             state: gateway.store_state().clone(),
         })
@@ -106,6 +108,10 @@ impl StoreAsks {
         if self.service.as_ref().is_some_and(Service::serves) {
             self.state
                 .note(note.up, note.nodes as u64, note.clock as u64);
+            // It may be closing.
+            if let Some(gateway) = registry::find(self.gateway) {
+                gateway.store_beats(note.clock as u64);
+            }
         }
     }
 

@@ -1,6 +1,10 @@
 //! What consumers used of their quotas: from the ledger, and to it.
 
+use std::sync::Arc;
+
 use gateway_core::quota::{Identity, Kept};
+use napi::bindgen_prelude::AsyncTask;
+use napi::{Env, Task};
 use napi_derive::napi;
 
 use crate::gateway::{Gateway, GatewayView};
@@ -48,9 +52,32 @@ impl Gateway {
 
 #[napi]
 impl GatewayView {
-    /// Where a consumer stands with each quota, as JSON; without one all that used something.
+    /// Where those stand who used something of quotas at this node, JSON.
     #[napi(catch_unwind)]
-    pub fn quotas(&self, consumer: Option<String>) -> String {
-        self.gateway.quotas_json(consumer.as_deref())
+    pub fn quotas(&self) -> String {
+        self.gateway.quotas_json()
+    }
+
+    /// Where a consumer stands with each quota, JSON. Asks the store of those that all nodes count, in a thread of libuv's pool, and
+    /// waits no longer than a call of it may take.
+    #[napi(catch_unwind, ts_return_type = "Promise<string>")]
+    pub fn quotas_of(&self, consumer: String) -> AsyncTask<QuotasOf> {
+        AsyncTask::new(QuotasOf(self.gateway.clone(), consumer))
+    }
+}
+
+/// Asks where a consumer stands.
+pub struct QuotasOf(Arc<net::Gateway>, String);
+
+impl Task for QuotasOf {
+    type Output = String;
+    type JsValue = String;
+
+    fn compute(&mut self) -> napi::Result<String> {
+        Ok(self.0.quotas_of(&self.1))
+    }
+
+    fn resolve(&mut self, _: Env, told: String) -> napi::Result<String> {
+        Ok(told)
     }
 }

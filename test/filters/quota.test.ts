@@ -127,6 +127,7 @@ test('a plan has its own limit, a quota of one name is one on all routes, and a 
   const told = async (path: string): Promise<unknown> => (await fetch(`${edge.admin}${path}`)).json();
   const standing = (used: number, limit: number, plan?: string) => ({
     name: 'monthly',
+    scope: 'process',
     unit: 'requests',
     per: 'month',
     time_zone: 'UTC',

@@ -65,7 +65,9 @@ export class Ledger {
     }
     if (!hasQuotas) return undefined;
     if (folder === undefined) {
-      this.#log.warn('without state_dir there is no ledger: a restart sets quotas to 0');
+      this.#log.warn(
+        'without state_dir there is no ledger: a restart sets quotas to 0, but for those of scope global',
+      );
       return undefined;
     }
     let sum = new Totals();

@@ -28,7 +28,7 @@ use crate::grpc::Web;
 use crate::hops::Said;
 use crate::plugin::PluginVerdict;
 use crate::proxied::Proxied;
-use crate::quota::Quota;
+use crate::quota::{ChargeCall, Quota};
 use crate::reply::Reply;
 use crate::secret::Secret;
 use crate::secure::Secure;
@@ -405,6 +405,11 @@ impl Cx<'_> {
     /// Sends an ask of a lease to the store. No request waits for it, and it outlives this one; its answer goes to its table.
     pub fn lease(&mut self, call: LeaseCall) {
         self.acts.lease(call);
+    }
+
+    /// Gives the store what was used of a quota. No request waits for it, and it outlives this one.
+    pub fn charge(&mut self, call: ChargeCall) {
+        self.acts.charge(call);
     }
 
     /// Cancels an ask of this request; no answer will come.

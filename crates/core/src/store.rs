@@ -1,7 +1,7 @@
 //! The shared store as filters see it: whether it answers, how many nodes use it, and the asks that nobody waits for.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 use algo::{LeaseAsk, LeaseTable};
@@ -15,6 +15,8 @@ pub struct StoreState {
     up: AtomicBool,
     nodes: AtomicU64,
     clock: AtomicU64,
+    /// How far the store's clock is before ours, microseconds; 0 if it never said it.
+    ahead: AtomicI64,
     fallbacks: AtomicU64,
 }
 
@@ -51,6 +53,23 @@ impl StoreState {
         self.clock.load(Relaxed)
     }
 
+    /// At the moment `now` the store's clock showed this, microseconds since 1970.
+    pub fn timed(&self, clock: u64, now: Nanos) {
+        if clock > 0 {
+            self.ahead
+                .store(clock as i64 - (now / 1000) as i64, Relaxed);
+        }
+    }
+
+    /// What the store's clock shows at the moment `now`, seconds since 1970, as this node's steady clock has it; also while the store
+    /// is gone. None if it was never there.
+    pub fn unix(&self, now: Nanos) -> Option<u64> {
+        let ahead = self.ahead.load(Relaxed);
+        let clock = ahead.checked_add((now / 1000) as i64)?;
+        let known = ahead != 0 && clock > 0;
+        known.then_some(clock as u64 / 1_000_000)
+    }
+
     /// Counts a request about which was decided without the store.
     pub fn fell_back(&self) {
         self.fallbacks.fetch_add(1, Relaxed);
@@ -60,6 +79,18 @@ impl StoreState {
     pub fn fallbacks(&self) -> u64 {
         self.fallbacks.load(Relaxed)
     }
+}
+
+/// `PREFIX:{LIMIT-KEY}`, in hexadecimal: in a cluster the part in braces says where a key is kept. What clients choose is in it as
+/// the first 128 bits of a digest: no two of them can be made to count together.
+pub fn key(prefix: &str, limit: &[u8; 8], digest: &[u8]) -> Vec<u8> {
+    let limit = u64::from_be_bytes(*limit);
+    let mut key = format!("{prefix}:{{{limit:016x}-");
+    for byte in &digest[..16] {
+        key.push_str(&format!("{byte:02x}"));
+    }
+    key.push('}');
+    key.into_bytes()
 }
 
 /// An ask whose answer goes to a table of leases, and for which no request waits.
@@ -113,5 +144,37 @@ impl fmt::Debug for LeaseCall {
             .field("call", &self.call)
             .field("ask", &self.ask)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_the_store_goes_on_without_it() {
+        const S: Nanos = 1_000_000_000;
+        let store = StoreState::default();
+        assert_eq!(store.unix(5 * S), None);
+        store.timed(0, 5 * S);
+        assert_eq!(store.unix(5 * S), None, "nobody knew it");
+        // At which moment it showed what, and what it shows 60 s later; ahead, and far behind.
+        for (now, clock) in [
+            (5 * S, 1_795_759_200),
+            (7 * S, 1_795_762_800),
+            (900_000 * S, 5),
+        ] {
+            store.timed(clock * 1_000_000, now);
+            store.note(false, 1, 0);
+            assert_eq!(store.unix(now), Some(clock));
+            assert_eq!(store.unix(now + 60 * S), Some(clock + 60));
+        }
+    }
+
+    #[test]
+    fn a_key_has_its_hash_tag() {
+        let key = key("p", &[0, 0, 0, 0, 0, 0, 1, 2], &[0xab; 32]);
+        let want = format!("p:{{0000000000000102-{}}}", "ab".repeat(16));
+        assert_eq!(String::from_utf8_lossy(&key), want);
     }
 }

@@ -7,8 +7,9 @@
 //! been taken by then never is. While there is no server, asks wait for one until their deadlines.
 //!
 //! Errors: [`Overflow`]. A server that leaves fails what it had.
-//! An ask of a lease has no shard that waits: its answer goes to its table, by the server's own thread. Under load a server would be
-//! woken for nearly every one; so after a batch it comes by itself within [`LINGER`], and is woken before only for asks that are waited for.
+//! An ask of a lease has no shard that waits: its answer goes to its table, by the server's own thread. So does that of a charge of
+//! a quota. Under load a server would be woken for nearly every one; so after a batch it comes by itself within [`LINGER`], and is woken
+//! before only for asks that are waited for.
 //!
 //! Bounds: [`MOST`] asks of one kind of a gateway on their way, with [`MOST_BYTES`] bytes of what they carry;
 //! each counts until it is answered, or given up before it was taken.
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_core::filter::Ask;
 use gateway_core::plugin::PluginVerdict;
+use gateway_core::quota::ChargeCall;
 use gateway_core::store::LeaseCall;
 use gateway_core::Nanos;
 
@@ -87,6 +89,7 @@ enum Goal {
         serial: u64,
     },
     Lease(Box<LeaseCall>),
+    Charge(Box<ChargeCall>),
 }
 
 impl Goal {
@@ -182,6 +185,15 @@ impl Asks {
         }
     }
 
+    /// Sends a charge of a quota on its way; its answer goes to what the node knows of the quota. What cannot leave fails at once.
+    pub(crate) fn post_charge(&self, call: Box<ChargeCall>, now: Nanos) {
+        let until = now.saturating_add(LINGER).saturating_add(call.call.timeout);
+        let ask = Ask::Store(Box::new(call.call.clone()));
+        if self.send(ask, until, Goal::Charge(call.clone())).is_err() {
+            call.settle(None);
+        }
+    }
+
     fn send(&self, ask: Ask, until: Nanos, to: Goal) -> Result<u64, Overflow> {
         let room = Room::of(&ask, &self.used).ok_or(Overflow)?;
         let mut state = self.state();
@@ -257,14 +269,13 @@ impl State {
         all.into_values().map(|s| (s, Brought::Failed)).collect()
     }
 
-    /// Asks of leases that wait have nobody whose time runs out.
-    fn forget_leases(&mut self) -> Vec<(Sender, Brought)> {
+    /// Asks for which no shard waits have nobody whose time runs out.
+    fn forget_waiting(&mut self) -> Vec<(Sender, Brought)> {
         let all = std::mem::take(&mut self.waiting);
-        let (leases, others): (VecDeque<_>, VecDeque<_>) =
+        let (ours, others): (VecDeque<_>, VecDeque<_>) =
             all.into_iter().partition(|w| !w.sender.to.is_waited_for());
         self.waiting = others;
-        leases
-            .into_iter()
+        ours.into_iter()
             .map(|w| (w.sender, Brought::Failed))
             .collect()
     }
@@ -331,7 +342,7 @@ impl Drop for Service {
         }
         let server = state.server.take();
         let mut lost = state.forget_taken();
-        lost.append(&mut state.forget_leases());
+        lost.append(&mut state.forget_waiting());
         drop(state);
         drop(server);
         deliver(lost);
@@ -344,13 +355,17 @@ fn deliver(mut answers: Vec<(Sender, Brought)>) {
     let now = monotonic();
     let mut shards: Vec<(Arc<Mailbox>, Vec<Answered>)> = Vec::new();
     for (sender, brought) in answers {
+        let values = match &brought {
+            Brought::Store(values) => Some(values.as_slice()),
+            _ => None,
+        };
         let (mailbox, answered) = match sender.to {
             Goal::Lease(call) => {
-                let values = match &brought {
-                    Brought::Store(values) => Some(values.as_slice()),
-                    _ => None,
-                };
                 call.settle(now, values);
+                continue;
+            }
+            Goal::Charge(call) => {
+                call.settle(values);
                 continue;
             }
             Goal::Shard {
@@ -420,7 +435,7 @@ pub const MOST: usize = 1024;
 pub const MOST_BYTES: usize = 64 << 20;
 /// Asks that a server takes at a time.
 pub const BATCH: usize = 256;
-/// How long an ask of a lease may lie while the server is busy with others: 10 ms. What was granted before lasts 25 ms more.
+/// How long an ask that nobody waits for may lie while the server is busy with others: 10 ms. What was granted before lasts 25 ms more.
 pub const LINGER: Nanos = 10_000_000;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use crate::body::Bodies;
 use crate::filter::{Ask, AskId, Join};
 use crate::grpc::Web;
+use crate::quota::ChargeCall;
 use crate::store::LeaseCall;
 
 /// What a request wants from outside. Drained by the owner of the thread after every call.
@@ -23,6 +24,8 @@ pub enum Effect {
     },
     /// Send this to the store; its answer goes to its own table, whatever becomes of the request.
     Lease(Box<LeaseCall>),
+    /// Send this to the store; its answer goes to what the node knows of the quota, whatever becomes of the request.
+    Charge(Box<ChargeCall>),
     /// Give this ask up; no answer is wanted.
     Cancel(AskId),
     /// Wake all that wait for this key.
@@ -74,6 +77,10 @@ impl Acts {
 
     pub(crate) fn lease(&mut self, call: LeaseCall) {
         self.effects.push_back(Effect::Lease(Box::new(call)));
+    }
+
+    pub(crate) fn charge(&mut self, call: ChargeCall) {
+        self.effects.push_back(Effect::Charge(Box::new(call)));
     }
 
     pub(crate) fn cancel(&mut self, id: AskId) {

@@ -53,6 +53,7 @@ mod headers;
 mod plugin;
 mod priority;
 mod quota;
+mod quota_global;
 mod quota_unit;
 mod rate_field;
 mod rate_global;

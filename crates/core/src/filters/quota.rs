@@ -3,12 +3,14 @@
 //! Config:  `{ use: quota, per: month, time_zone: Europe/Berlin, limit: 1000 }`; more for some by `plans: { pro: 100000 }` and
 //!          `plan_of: { acme: pro }`; behind a filter that proves a consumer, such as api_key
 //! Reads:   whose the request is, and the wall clock; for `unit: header:NAME` the response's field
-//! Asks:    nothing: the count is this process's own, exact over all its threads. What is used is written to the ledger in
-//!          `state_dir`, and counted again from there when the process starts.
+//! Asks:    nothing: the count is this process's own, exact over all its threads. With `scope: global` the store, about each request:
+//!          then it is that of all gateways. What is used is written to the ledger in `state_dir`, and counted again from there when
+//!          the process starts.
 //! Replies: 429 `quota_exceeded` with Retry-After (seconds until the window ends); 503 `quota_full` if there are too many
-//!          consumers to count. RateLimit and RateLimit-Policy are on the first and on every other response, unless `headers: false`.
+//!          consumers to count; 503 `quota_unavailable` without the store, with `on_fail: closed`. RateLimit and RateLimit-Policy are on the first and on every other response, unless `headers: false`.
 //! Fails:   never open for a consumer; requests that have none (`anonymous: true` of the filter before) have no quota. A refused request uses nothing up. Requests are charged as they come; bytes and fields when the
-//!          response has ended, so those on their way may end above the limit. A clock that is set back frees nobody.
+//!          response has ended, so those on their way may end above the limit. A clock that is set back frees nobody. Without the
+//!          store each node admits its share of what it last knew to be left, or what `on_fail` says, and gives the store later what was used.
 //! Source:  RFC 6585 section 4 (429), RFC 9110 section 10.2.3 (Retry-After), draft-ietf-httpapi-ratelimit-headers-11 (`qu` content-bytes),
 //!          the IANA time zone database, ISO 8601 (weeks).
 
@@ -19,12 +21,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Head;
 
+use super::quota_global;
 use super::quota_unit::Unit;
 use super::rate_field::{is_name_byte, Field, MAX_NAME};
 use super::Build;
-use crate::filter::{Cx, Filter, Needs, Outcome, Verdict};
+use crate::filter::{Answer, AskId, Cx, Exchange, Filter, Needs, Outcome, Verdict};
 use crate::quota::{
-    Admission, Calendar, Charge, Counts, Identity, Ledger, Period, Quota, Standing, Zone,
+    Admission, Calendar, Charge, Counts, Identity, Ledger, OnFail, Period, Quota, Standing, Window,
+    Zone,
 };
 use crate::reply::{Body, Reply};
 
@@ -52,9 +56,11 @@ pub struct Config {
     /// The quota's name, 1 to 64 printable characters. Quotas of one name are one, and must agree in all but `headers`: what is
     /// used on one route is used on all. Default: the route's name, `-` and `per`.
     pub name: Option<String>,
-    /// Who counts together. Default: `process`.
+    /// Who counts together. Default: `process`, also where there is a `store`.
     #[serde(default)]
     pub scope: Scope,
+    /// What happens to requests while the store does not answer, of scope `global`. Default: `fair_share`.
+    pub on_fail: Option<OnFail>,
     /// Whether responses say what is left. Default: true.
     #[serde(default = "yes")]
     pub headers: bool,
@@ -68,6 +74,8 @@ pub enum Scope {
     /// All threads of this process.
     #[default]
     Process,
+    /// All gateways that share the `store`, which is asked about each request.
+    Global,
 }
 
 fn yes() -> bool {
@@ -76,7 +84,7 @@ fn yes() -> bool {
 
 /// The filter.
 pub struct QuotaFilter {
-    quota: Quota,
+    pub(super) quota: Quota,
     unit: Unit,
     ledger: Arc<Ledger>,
     route: Arc<str>,
@@ -89,7 +97,7 @@ impl QuotaFilter {
     /// From its config, if its names and plans are sound.
     pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
         let before = b.faults.len();
-        let Scope::Process = config.scope;
+        quota_global::check(&config, b);
         let name = name_of(config.name.as_deref(), b.route, config.per);
         if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_name_byte) {
             let why =
@@ -113,6 +121,8 @@ impl QuotaFilter {
             ),
             None => (Arc::new(Counts::default()), Arc::default()),
         };
+        let global = (config.scope == Scope::Global)
+            .then(|| quota_global::of(config.on_fail.unwrap_or_default(), &identity, b.shared));
         let qu = config
             .unit
             .qu()
@@ -128,6 +138,7 @@ impl QuotaFilter {
                 limit: config.limit,
                 plans,
                 counts,
+                global,
             },
             unit: config.unit,
             ledger,
@@ -136,14 +147,20 @@ impl QuotaFilter {
         })
     }
 
-    fn note(&self, consumer: &Arc<str>, at: Standing, units: u64, unix: u64) {
+    /// Writes down what was used of this window.
+    pub(super) fn note(&self, consumer: &Arc<str>, window: Window, units: u64, unix: u64) {
         let charge = Charge {
             quota: self.quota.identity.clone(),
             consumer: consumer.clone(),
             route: self.route.clone(),
-            window: at.window.start,
+            window: window.start,
         };
         self.ledger.note(charge, units, unix);
+    }
+
+    /// What a request costs when it is let pass.
+    pub(super) fn cost(&self) -> u64 {
+        u64::from(self.unit == Unit::Requests)
     }
 
     fn policy(&self, limit: u64) -> Vec<u8> {
@@ -154,6 +171,27 @@ impl QuotaFilter {
 
     fn field(&self, left: u64, seconds: u64) -> Field {
         Field::of(&self.quota.identity.name, left, Some(seconds))
+    }
+
+    /// The verdict, and what responses say. `unix` is the time by which windows are told.
+    pub(super) fn tell(
+        &self,
+        cx: &mut Cx<'_>,
+        admission: Admission,
+        (limit, unix): (u64, u64),
+    ) -> Verdict {
+        match admission {
+            Admission::Admitted(at) => {
+                let left = limit.saturating_sub(at.used);
+                cx.slot.words = [left, until_end(at, unix) << 2 | ADMITTED];
+                Verdict::Next
+            }
+            Admission::Refused(at) => self.refuse(limit, at, unix),
+            Admission::Full => {
+                let why = "Too many consumers are counted at the moment.";
+                Verdict::Reply(Box::new(Reply::problem(503, "quota_full", why)))
+            }
+        }
     }
 
     fn refuse(&self, limit: u64, at: Standing, unix: u64) -> Verdict {
@@ -201,23 +239,27 @@ impl Filter for QuotaFilter {
         let Some(consumer) = cx.client.consumer.as_ref() else {
             return Verdict::Next;
         };
+        if let Some(global) = &self.quota.global {
+            let consumer = consumer.clone();
+            return self.begin(cx, global, &consumer);
+        }
         let (limit, _) = self.quota.limit_of(consumer);
-        let cost = u64::from(self.unit == Unit::Requests);
+        let cost = self.cost();
         let Quota {
             counts, calendar, ..
         } = &self.quota;
-        match counts.admit(consumer, calendar, cx.unix, (limit, cost)) {
-            Admission::Admitted(at) => {
-                self.note(consumer, at, cost, cx.unix);
-                let left = limit.saturating_sub(at.used);
-                cx.slot.words = [left, until_end(at, cx.unix) << 2 | ADMITTED];
-                Verdict::Next
-            }
-            Admission::Refused(at) => self.refuse(limit, at, cx.unix),
-            Admission::Full => {
-                let why = "Too many consumers are counted at the moment.";
-                Verdict::Reply(Box::new(Reply::problem(503, "quota_full", why)))
-            }
+        let admission = counts.admit(consumer, calendar, cx.unix, (limit, cost));
+        if let Admission::Admitted(at) = admission {
+            self.note(consumer, at.window, cost, cx.unix);
+        }
+        self.tell(cx, admission, (limit, cx.unix))
+    }
+
+    fn on_answer(&self, cx: &mut Cx<'_>, _: &mut Exchange, _: AskId, a: Answer<'_>) -> Verdict {
+        let known = self.quota.global.as_ref().zip(cx.client.consumer.clone());
+        match known {
+            Some((global, consumer)) => self.answered(cx, global, &consumer, a),
+            None => unavailable(),
         }
     }
 
@@ -242,14 +284,25 @@ impl Filter for QuotaFilter {
         };
         let told = if flags & MEASURED > 0 { told } else { 0 };
         let units = self.unit.of(outcome, told);
-        if units > 0 {
-            let Quota {
-                counts, calendar, ..
-            } = &self.quota;
-            let at = counts.charge(consumer, calendar, cx.unix, units);
-            self.note(consumer, at, units, cx.unix);
+        if units == 0 {
+            return;
         }
+        if let Some(global) = &self.quota.global {
+            let consumer = consumer.clone();
+            return self.charge(cx, global, &consumer, units);
+        }
+        let Quota {
+            counts, calendar, ..
+        } = &self.quota;
+        let at = counts.charge(consumer, calendar, cx.unix, units);
+        self.note(consumer, at.window, units, cx.unix);
     }
+}
+
+/// A refusal where nobody knows what is used.
+pub(super) fn unavailable() -> Verdict {
+    let why = "Whether this request is within its quota could not be told.";
+    Verdict::Reply(Box::new(Reply::problem(503, "quota_unavailable", why)))
 }
 
 /// The name of a quota that says none, or its own.

@@ -245,7 +245,7 @@ fn faults_are_named() {
         (json!({ "unit": "header:" }), "unit"),
         (json!({ "name": "" }), "name"),
         (json!({ "name": "a\"b" }), "name"),
-        (json!({ "scope": "global" }), "scope"),
+        (json!({ "scope": "thread" }), "scope"),
         (json!({ "plan_of": { "ali": "pro" } }), "plan_of"),
         (json!({ "key": "consumer" }), "key"),
     ] {

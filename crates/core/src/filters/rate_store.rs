@@ -7,6 +7,7 @@ use super::rate_key::LimitKeys;
 use super::rate_limit::Algorithm;
 use crate::config::units::Rate;
 use crate::filter::Client;
+use crate::store;
 
 /// A script, and all of its arguments but the cost.
 pub(super) enum Script {
@@ -137,8 +138,7 @@ pub(super) fn identity_of(text: &str) -> [u8; 8] {
     identity
 }
 
-/// `PREFIX:{LIMIT-KEY}`, in hexadecimal: in a cluster the part in braces says where a key is kept. What clients choose goes
-/// through SHA-256: no two of them can be made to count together.
+/// See [`store::key`]. What clients choose goes through SHA-256.
 pub(super) fn key_of(
     prefix: &str,
     identity: &[u8; 8],
@@ -154,9 +154,8 @@ pub(super) fn key_of(
             u64::from_be_bytes(word)
         })
     };
-    let limit = u64::from_be_bytes(*identity);
-    let (high, low) = (half(0), half(8));
-    format!("{prefix}:{{{limit:016x}-{high:016x}{low:016x}}}").into_bytes()
+    let digest = [half(0).to_be_bytes(), half(8).to_be_bytes()].concat();
+    store::key(prefix, identity, &digest)
 }
 
 /// Nanoseconds.

@@ -10,6 +10,7 @@ use super::{build, Build};
 use crate::config::{self, Fault};
 use crate::engine::{Acts, Effect};
 use crate::filter::{Answer, AskId, Client, Cx, Exchange, Filter, Outcome, Slot, Verdict};
+use crate::quota::ChargeCall;
 use crate::route::pattern::Path;
 use crate::snapshot::{Resolved, Shared, Snapshot};
 use crate::store::{LeaseCall, StoreState};
@@ -91,6 +92,16 @@ impl Trial {
             _ => None,
         });
         leases.collect()
+    }
+
+    /// What was given to the store of quotas since the last look.
+    pub(crate) fn charges(&mut self) -> Vec<ChargeCall> {
+        let effects = std::mem::take(&mut self.acts.effects);
+        let charges = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Charge(call) => Some(*call),
+            _ => None,
+        });
+        charges.collect()
     }
 
     /// As a reload does: another filter in the same place, with what outlives a config.

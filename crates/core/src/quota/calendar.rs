@@ -93,6 +93,15 @@ impl Window {
     pub fn seconds(self) -> u64 {
         self.end - self.start
     }
+
+    /// True if it stays open at this second. A clock that goes back by up to a day, or by its length if that is less, stays in it.
+    pub fn holds(self, unix: u64) -> bool {
+        if unix < self.start {
+            self.start - unix <= self.seconds().min(MAX_BACK)
+        } else {
+            unix < self.end
+        }
+    }
 }
 
 /// The windows of a time zone.
@@ -125,6 +134,14 @@ impl Calendar {
             start: unix,
             end: unix + HOUR as u64,
         })
+    }
+
+    /// Where the window of this second begins, the one before it and the two after it.
+    pub fn around(&self, unix: u64) -> [u64; 4] {
+        let open = self.window(unix);
+        let before = self.window(open.start.saturating_sub(1));
+        let next = self.window(open.end);
+        [before.start.min(open.start), open.start, open.end, next.end]
     }
 
     /// How many seconds every window has; none if they differ.
@@ -196,6 +213,8 @@ impl Calendar {
     }
 }
 
+/// A clock that goes back by no more stays in its window, in seconds.
+const MAX_BACK: u64 = 86_400;
 /// In seconds.
 const HOUR: i64 = 3600;
 /// The last second of the year 9998.

@@ -281,3 +281,33 @@ fn zones_are_known_by_name_and_no_moment_is_too_late() {
         }
     }
 }
+
+#[test]
+fn windows_around_a_second_are_one_after_the_other() {
+    use Period::{Day, Hour, Month, Week};
+    for zone in [
+        "UTC",
+        "Europe/Berlin",
+        "America/New_York",
+        "Australia/Lord_Howe",
+    ] {
+        for period in [Hour, Day, Week, Month] {
+            let c = calendar(period, zone);
+            for at in [
+                "2026-10-25T00:30:00Z",
+                "2027-03-28T01:00:00Z",
+                "2028-03-01T04:59:59Z",
+            ] {
+                let at = unix(at);
+                let around = c.around(at);
+                let open = c.window(at);
+                assert_eq!(around[1..3], [open.start, open.end], "{zone} {period:?}");
+                let before = c.window(open.start - 1);
+                let next = c.window(open.end);
+                let want = [before.start, before.end, next.start, next.end];
+                assert_eq!(around, want, "{zone} {period:?}");
+            }
+        }
+    }
+    assert_eq!(calendar(Hour, "UTC").around(0)[0], 0);
+}

@@ -24,7 +24,7 @@ pub struct Counts {
 }
 
 /// Where a consumer stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The window that is open.
     pub window: Window,
@@ -164,13 +164,7 @@ impl Counts {
 impl Stripe {
     /// The window that is open at this second.
     fn turn(&mut self, calendar: &Calendar, unix: u64) -> Window {
-        let open = self.window;
-        let stays = if unix < open.start {
-            open.start - unix <= open.seconds().min(MAX_BACK)
-        } else {
-            unix < open.end
-        };
-        if !stays {
+        if !self.window.holds(unix) {
             self.window = calendar.window(unix);
         }
         self.window
@@ -226,9 +220,7 @@ impl Record {
 
 /// The most consumers of one quota.
 pub const MAX_CONSUMERS: usize = 1 << 18;
-const STRIPES: usize = 64;
-/// A clock that goes back by no more stays in its window, in seconds.
-const MAX_BACK: u64 = 86_400;
+pub(super) const STRIPES: usize = 64;
 
 #[cfg(test)]
 #[path = "counts_tests.rs"]

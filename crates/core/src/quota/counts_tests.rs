@@ -82,6 +82,46 @@ fn a_clock_that_is_set_frees_nobody() {
     }
 }
 
+/// The table that the store's script is checked by too.
+#[test]
+fn a_process_says_what_the_store_says() {
+    let table = include_str!("../../../../test/store/quota-cases.json");
+    let table: serde_json::Value = serde_json::from_str(table).expect("JSON");
+    let cases = table["cases"].as_object().expect("cases");
+    assert!(cases.len() > 5);
+    for (what, steps) in cases {
+        let (counts, c) = (Counts::default(), hourly());
+        for (i, step) in steps.as_array().expect("steps").iter().enumerate() {
+            let unix = T.checked_add_signed(step["at"].as_i64().expect("at"));
+            let unix = unix.expect("after 1970");
+            let units = |key: &str| step[key].as_u64();
+            let (admits, at) = if let Some(cost) = units("ask") {
+                let limit = units("limit").expect("a limit");
+                match counts.admit(&ali(), &c, unix, (limit, cost)) {
+                    Admission::Admitted(at) => (Some(true), at),
+                    Admission::Refused(at) => (Some(false), at),
+                    Admission::Full => panic!("full"),
+                }
+            } else if let Some(charge) = units("charge") {
+                (None, counts.charge(&ali(), &c, unix, charge))
+            } else {
+                (None, counts.standing("ali", &c, unix))
+            };
+            let got = (
+                admits,
+                Some(at.used),
+                Some(at.window.start as i64 - T as i64),
+            );
+            let want = (
+                step["admits"].as_bool(),
+                units("used"),
+                step["window"].as_i64(),
+            );
+            assert_eq!(got, want, "{what}, step {}", i + 1);
+        }
+    }
+}
+
 #[test]
 fn a_month_stays_open_for_a_day_only() {
     let c = Calendar::new(Period::Month, Zone::default());

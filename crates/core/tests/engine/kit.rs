@@ -177,6 +177,7 @@ impl Gateway {
                 }
                 Effect::Cancel(id) => format!("; cancel {}", id.0),
                 Effect::Lease(call) => format!("; {call:?}"),
+                Effect::Charge(call) => format!("; {call:?}"),
                 Effect::Wake(key) => format!("; wake {key}"),
             };
         }

@@ -70,6 +70,7 @@ impl Shard {
             match effect {
                 Effect::Wake(key) => self.woken.push(key),
                 Effect::Lease(call) => self.outside.store.post_lease(call, self.now),
+                Effect::Charge(call) => self.outside.store.post_charge(call, self.now),
                 Effect::Start { .. } | Effect::Cancel(_) => {}
             }
         }

@@ -72,6 +72,10 @@ impl Shard {
                     self.outside.store.post_lease(call, self.now);
                     None
                 }
+                Effect::Charge(call) => {
+                    self.outside.store.post_charge(call, self.now);
+                    None
+                }
                 Effect::Wake(key) => {
                     self.wake_key(key);
                     None

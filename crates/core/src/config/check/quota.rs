@@ -49,7 +49,12 @@ pub(super) fn check(routes: &[Item<'_, Route>], faults: &mut Vec<Fault>) {
 /// What a quota says, with what it says by saying nothing.
 fn said(object: &Map<String, Value>) -> Map<String, Value> {
     let mut all = object.clone();
-    for (key, default) in [("unit", "requests"), ("time_zone", "UTC")] {
+    for (key, default) in [
+        ("unit", "requests"),
+        ("time_zone", "UTC"),
+        ("scope", "process"),
+        ("on_fail", "fair_share"),
+    ] {
         all.entry(key).or_insert_with(|| default.into());
     }
     for key in ["plans", "plan_of"] {
@@ -59,7 +64,16 @@ fn said(object: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// In what they agree.
-const KEYS: [&str; 6] = ["per", "unit", "time_zone", "limit", "plans", "plan_of"];
+const KEYS: [&str; 8] = [
+    "per",
+    "unit",
+    "time_zone",
+    "limit",
+    "plans",
+    "plan_of",
+    "scope",
+    "on_fail",
+];
 
 #[cfg(test)]
 mod tests {
@@ -84,7 +98,7 @@ mod tests {
             }
             quota(named)
         };
-        let cases: [(Value, Value, &[&str]); 8] = [
+        let cases: [(Value, Value, &[&str]); 10] = [
             (
                 json!([keys, q(json!({}))]),
                 json!([keys, q(json!({ "headers": false }))]),
@@ -111,6 +125,16 @@ mod tests {
                 &["routes[1].filters[1].time_zone"],
             ),
             (
+                json!([keys, q(json!({ "scope": "process" }))]),
+                json!([keys, q(json!({ "scope": "global" }))]),
+                &["routes[1].filters[1].scope"],
+            ),
+            (
+                json!([keys, q(json!({ "scope": "global" }))]),
+                json!([keys, q(json!({ "scope": "global", "on_fail": "open" }))]),
+                &["routes[1].filters[1].on_fail"],
+            ),
+            (
                 json!([keys, q(json!({})), q(json!({}))]),
                 json!([]),
                 &["routes[0].filters[2].name"],
@@ -128,6 +152,7 @@ mod tests {
         ];
         for (a, b, want) in cases {
             let config = json!({
+                "store": { "redis": "redis://h" },
                 "listeners": [{ "name": "web", "bind": "127.0.0.1:1" }],
                 "upstreams": [{ "name": "up", "endpoints": ["127.0.0.1:2"] }],
                 "routes": [

@@ -28,7 +28,7 @@ pub(super) fn check(
         let filters = item.value.iter().flat_map(|route| &route.filters);
         for (k, filter) in filters.enumerate() {
             let scope = filter.object.get("scope").and_then(|scope| scope.as_str());
-            if filter.name == "rate_limit" && scope == Some("global") {
+            if matches!(&*filter.name, "rate_limit" | "quota") && scope == Some("global") {
                 faults.push(Fault::new(
                     format!("{}.filters[{k}].scope", item.at),
                     "global counts in a store that several gateways share, and store is memory",
@@ -194,15 +194,21 @@ mod tests {
             });
             assert_eq!(places(&config), want, "{config}");
         }
-        let limit = json!({ "use": "rate_limit", "rate": "1/s", "scope": "global" });
-        let mut config = json!({
-            "listeners": [{ "name": "web", "bind": "127.0.0.1:1" }],
-            "upstreams": [{ "name": "up", "endpoints": ["127.0.0.1:2"] }],
-            "routes": [{ "name": "r", "filters": [limit], "to": "up" }],
-        });
-        assert_eq!(places(&config), ["routes[0].filters[0].scope"]);
-        config["store"] = json!({ "redis": "redis://h" });
-        assert!(places(&config).is_empty());
+        let key = json!({ "prefix": "a", "hash": "0".repeat(64), "consumer": "ali" });
+        let keys = json!({ "use": "api_key", "keys": [key] });
+        for limit in [
+            json!({ "use": "rate_limit", "rate": "1/s", "scope": "global" }),
+            json!({ "use": "quota", "per": "day", "limit": 1, "scope": "global" }),
+        ] {
+            let mut config = json!({
+                "listeners": [{ "name": "web", "bind": "127.0.0.1:1" }],
+                "upstreams": [{ "name": "up", "endpoints": ["127.0.0.1:2"] }],
+                "routes": [{ "name": "r", "filters": [keys, limit], "to": "up" }],
+            });
+            assert_eq!(places(&config), ["routes[0].filters[1].scope"]);
+            config["store"] = json!({ "redis": "redis://h" });
+            assert!(places(&config).is_empty());
+        }
         let mut config = json!({
             "listeners": [{ "name": "web", "bind": "127.0.0.1:1" }],
             "apps": [{ "name": "a", "module": "a.ts", "topics": "global" }],
