@@ -14,6 +14,7 @@ import { by, keysOf } from '../kit/consumers.js';
 import { code, filtered } from '../kit/filtered.js';
 import { gateway } from '../kit/gateway.js';
 import { origin } from '../kit/origin.js';
+import { freePorts } from '../kit/pebble.js';
 import { until } from '../kit/until.js';
 
 const quota = (more: Partial<QuotaFilter> = {}): QuotaFilter => ({
@@ -184,4 +185,27 @@ test('who cannot be counted is refused, and who is counted already is not', asyn
     known.map(({ status }) => status),
     [200, 429],
   );
+});
+
+test('of scope global with a store that is not there, closed refuses and the default admits', async (t) => {
+  const up = await origin(t);
+  const [port = 0] = await freePorts(1);
+  for (const [on_fail, want] of [
+    ['closed', [503, 503, 503]],
+    ['fair_share', [200, 200, 429]],
+  ] as const) {
+    const edge = await gateway(t, {
+      store: { redis: `redis://127.0.0.1:${port}` },
+      upstreams: [{ name: 'up', endpoints: [up.address] }],
+      routes: [{ name: 'all', to: 'up', filters: chain({ scope: 'global', on_fail }) }],
+    });
+    const answers = [];
+    for (let n = 0; n < 3; n += 1) answers.push(await edge.get('/', by('ali')));
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      want,
+    );
+    const last = await code(answers[2] as Response);
+    assert.equal(last, on_fail === 'closed' ? 'quota_unavailable' : 'quota_exceeded');
+  }
 });
