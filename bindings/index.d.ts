@@ -338,8 +338,10 @@ export interface StoreAsk {
   number: number
   /** The script's name: `ts/store/NAME.lua`. */
   script: string
-  /** The one key it touches. */
+  /** The key it touches. */
   key: Buffer
+  /** Further keys, of the same hash slot; none if there are none. */
+  more?: Array<Buffer>
   /** Its arguments, whole numbers. */
   args: Array<number>
   /** After this nobody wants the answer: milliseconds of `process.hrtime`. */

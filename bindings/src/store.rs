@@ -20,8 +20,10 @@ pub struct StoreAsk {
     pub number: f64,
     /// The script's name: `ts/store/NAME.lua`.
     pub script: String,
-    /// The one key it touches.
+    /// The key it touches.
     pub key: Buffer,
+    /// Further keys, of the same hash slot; none if there are none.
+    pub more: Option<Vec<Buffer>>,
     /// Its arguments, whole numbers.
     pub args: Vec<f64>,
     /// After this nobody wants the answer: milliseconds of `process.hrtime`.
@@ -137,12 +139,18 @@ fn told(Asked { number, ask, until }: Asked) -> Option<StoreAsk> {
         return None;
     };
     let StoreCall {
-        script, key, args, ..
+        script,
+        key,
+        more,
+        args,
+        ..
     } = *call;
+    let more = more.into_iter().map(Buffer::from).collect::<Vec<_>>();
     Some(StoreAsk {
         number: number as f64,
         script: script.to_owned(),
         key: key.into(),
+        more: (!more.is_empty()).then_some(more),
         args: args.into_iter().map(|n| n as f64).collect(),
         until: until as f64 / 1e6,
     })

@@ -112,6 +112,30 @@ test('two shards under many connections admit exactly the burst', async (t) => {
   assert.deepEqual([of(200), of(429), edge.up.hits], [100, 300, 100]);
 });
 
+test('with scope thread each of two shards admits its own burst', async (t) => {
+  const edge = await filtered(t, [limit({ burst: 5, scope: 'thread' })], { workers: 2 });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      httpGet(edge.url, { agent }, (answer) => {
+        answer.resume().on('end', () => resolve(answer.statusCode ?? 0));
+      }).on('error', reject);
+    });
+  // One connection is on one thread.
+  const one: number[] = [];
+  for (let n = 0; n < 8; n += 1) one.push(await ask());
+  assert.deepEqual(one, [200, 200, 200, 200, 200, 429, 429, 429]);
+  agent.destroy();
+  // Many connections are on both.
+  const other = new Agent({ keepAlive: false, maxSockets: 32 });
+  const more = (): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      httpGet(edge.url, { agent: other }, (answer) => answer.resume().on('end', resolve)).on('error', reject);
+    });
+  await Promise.all(Array.from({ length: 200 }, more));
+  assert.equal(edge.up.hits, 10);
+});
+
 test('the count survives a reload that keeps the limit, and starts anew with another limit', async (t) => {
   const edge = await filtered(t, [limit()]);
   assert.equal((await edge.get('/')).status, 200);

@@ -741,13 +741,11 @@ export interface QuotaFilter {
   name?: string;
   /** Whether responses say what is left. Default: true. */
   headers?: boolean;
-  /** What happens to requests while the store does not answer, of scope `global`. Default: `fair_share`. */
-  on_fail?: QuotaOnFail;
   /** Consumers and their plans, at most 10000. Default: none. */
   plan_of?: Record<string, string>;
   /** Plans and what each allows in a window, at most 64. Default: none. */
   plans?: Record<string, number>;
-  /** Who counts together. Default: `process`, also where there is a `store`. */
+  /** Who counts together. Default: `process`. */
   scope?: QuotaScope;
   /** Whose calendar it is, a name of the IANA database such as `Europe/Berlin`. Default: `UTC`. */
   time_zone?: Zone;
@@ -757,14 +755,6 @@ export interface QuotaFilter {
    */
   unit?: Unit;
 }
-
-/**
- * What happens while the store does not answer.
- * - `fair_share`: Each node admits its share of what it last knew to be left: that, over the number of nodes that there were.
- * - `open`: Requests pass, and are counted.
- * - `closed`: Requests are refused.
- */
-export type QuotaOnFail = 'fair_share' | 'open' | 'closed';
 
 /**
  * How long a window is.
@@ -778,9 +768,8 @@ export type QuotaPeriod = 'hour' | 'day' | 'week' | 'month';
 /**
  * Who counts together.
  * - `process`: All threads of this process.
- * - `global`: All gateways that share the `store`, which is asked about each request.
  */
-export type QuotaScope = 'process' | 'global';
+export type QuotaScope = 'process';
 
 /** So many in a time: `100/s`, `5/m`, `1000/10s`; 1/h to 1000000/s. */
 export type Rate = string;

@@ -9,7 +9,7 @@
 import type { RedisSettings } from './address.js';
 import { Breaker } from './breaker.js';
 import { count, setFigures } from './figures.js';
-import { clock, type Outcome, RedisClient } from './redis.js';
+import { clock, type Keys, type Outcome, RedisClient } from './redis.js';
 import type { Script } from './scripts.js';
 
 /** What the core is told at each heartbeat, and when the store goes or comes. */
@@ -91,7 +91,7 @@ export class Link {
   /** Runs a script by its name; `done` is called once, at the latest when `until` is over ({@link clock}). */
   call(
     name: string,
-    key: Buffer | string,
+    keys: Keys,
     args: readonly number[],
     until: number,
     done: (outcome: Outcome) => void,
@@ -106,7 +106,7 @@ export class Link {
       done(OPEN);
       return;
     }
-    this.#client.call(script, key, args, until, (outcome) => {
+    this.#client.call(script, keys, args, until, (outcome) => {
       this.#judge(outcome);
       done(outcome);
     });

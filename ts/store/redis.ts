@@ -12,6 +12,9 @@ import { Cluster, Redis } from 'ioredis';
 import { addressOf, backOff, type RedisSettings } from './address.js';
 import type { Script } from './scripts.js';
 
+/** What a script touches: one key, or several in one hash slot. */
+export type Keys = Buffer | string | readonly Buffer[];
+
 /** What came of a call. */
 export type Outcome =
   | { type: 'replied'; values: number[] }
@@ -82,17 +85,11 @@ export class RedisClient {
   /**
    * Runs a script.
    *
-   * @param key its only key.
+   * @param keys its key, or several, which are in one hash slot.
    * @param until milliseconds of {@link clock}.
    * @param done is called once: at once, or at the latest when `until` is over.
    */
-  call(
-    script: Script,
-    key: Buffer | string,
-    args: readonly number[],
-    until: number,
-    done: Sent['done'] & {},
-  ): void {
+  call(script: Script, keys: Keys, args: readonly number[], until: number, done: Sent['done'] & {}): void {
     const refusal = this.#refusal(until);
     if (refusal !== undefined) {
       done(refusal);
@@ -106,13 +103,14 @@ export class RedisClient {
       this.#sent -= 1;
       this.#settle(sent, outcome);
     };
+    const all = typeof keys === 'object' && !Buffer.isBuffer(keys) ? keys : [keys];
     this.#cork();
     this.#client
-      .evalsha(script.sha, 1, key, ...args)
+      .evalsha(script.sha, all.length, ...all, ...args)
       .catch((error: Error) => {
         if (!error.message.startsWith('NOSCRIPT') || sent.done === undefined) throw error;
         this.#cork();
-        return this.#client.eval(script.lua, 1, key, ...args);
+        return this.#client.eval(script.lua, all.length, ...all, ...args);
       })
       .then(
         (reply) => {

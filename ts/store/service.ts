@@ -20,6 +20,8 @@ export interface StoreAsk {
   /** A file of `ts/store` without `.lua`. */
   script: string;
   key: Buffer;
+  /** Further keys, of the same hash slot. */
+  more?: Buffer[];
   args: number[];
   /** After this nobody wants the answer: milliseconds of `process.hrtime`. */
   until: number;
@@ -162,10 +164,10 @@ export class Service {
         this.#take();
       }, this.#asks.linger);
     }
-    for (const { number, script, key, args, until } of taken) {
+    for (const { number, script, key, more, args, until } of taken) {
       const done = (outcome: Outcome): void => this.#answer(number, outcome);
       if (this.#link === undefined) done({ type: 'failed', why: 'no store is in force' });
-      else this.#link.call(script, key, args, until, done);
+      else this.#link.call(script, more === undefined ? key : [key, ...more], args, until, done);
     }
   }
 

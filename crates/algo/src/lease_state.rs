@@ -219,6 +219,35 @@ impl LeaseState {
         self.credit[0].tokens + self.credit[1].tokens
     }
 
+    /// How old the tokens are at most that the next request takes.
+    pub(crate) fn since(&self) -> i64 {
+        let first = self.credit.iter().find(|batch| batch.tokens > 0);
+        first.map_or(self.at, |batch| batch.since)
+    }
+
+    /// A request that took tokens `since` this old is refused after all. What is owed is owed no more; what the store was
+    /// told of is credit again, for as long as it would have been. What a node took alone of its share is not given back.
+    pub(crate) fn give_back(&mut self, tokens: i64, since: i64) {
+        if self.alone {
+            return;
+        }
+        let owed = tokens.min(self.debt);
+        self.debt -= owed;
+        if owed == tokens {
+            return;
+        }
+        let [older, newer] = &mut self.credit;
+        let first = match older.tokens {
+            0 => since,
+            _ => since.min(older.since),
+        };
+        older.since = match newer.tokens {
+            0 => first,
+            _ => first.min(newer.since),
+        };
+        older.tokens = older.tokens.saturating_add(tokens - owed);
+    }
+
     fn spend(&mut self, mut tokens: i64) {
         for batch in &mut self.credit {
             let some = tokens.min(batch.tokens);

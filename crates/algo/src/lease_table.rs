@@ -127,6 +127,37 @@ impl LeaseTable {
         }
     }
 
+    /// Holds the key with this [`hash`](Self::hash) at `now`, so that several limits can be asked before one is charged. For
+    /// `nodes` and `store_up` see [`decide`](Self::decide).
+    pub fn hold(&self, key: u64, now: u64, nodes: u64, store_up: bool) -> HeldLease<'_> {
+        let tag = key.max(1);
+        let mut set = self.set(tag);
+        let (way, mut state) = set.place(tag, &self.lease, now as i64);
+        state.look_around(&self.lease, nodes, store_up);
+        HeldLease {
+            lease: &self.lease,
+            set,
+            way,
+            tag,
+            nodes,
+            up: store_up,
+            state,
+            looked: None,
+        }
+    }
+
+    /// Gives back a `cost` that was kept for a key at a time when its tokens were [of](HeldLease::since) `since`, for a
+    /// request that is refused after all.
+    pub fn give_back(&self, key: u64, now: u64, cost: u64, since: u64) {
+        let tag = key.max(1);
+        let mut set = self.set(tag);
+        if let Some(way) = set.find(tag) {
+            let state = &mut set.states[way];
+            state.settle(now as i64);
+            state.give_back(cost.min(self.lease.burst()) as i64, since as i64);
+        }
+    }
+
     fn with(
         &self,
         key: u64,
@@ -136,22 +167,9 @@ impl LeaseTable {
         up: bool,
         again: bool,
     ) -> LeaseDecision {
-        let tag = key.max(1);
-        let mut set = self.set(tag);
-        let (way, mut state) = set.place(tag, &self.lease, now as i64);
-        let want = Want {
-            cost: cost.min(self.lease.burst()) as i64,
-            nodes,
-            up,
-            again,
-            tag,
-        };
-        state.look_around(&self.lease, nodes, up);
-        if cost == 0 || cost > self.lease.burst() {
-            return peek(&state, &self.lease, cost, nodes);
-        }
-        let decision = state.decide(&self.lease, want);
-        set.enter(way, tag, &self.lease, state, &decision);
+        let mut held = self.hold(key, now, nodes, up);
+        let decision = held.look(cost, again);
+        held.keep();
         decision
     }
 
@@ -171,6 +189,64 @@ impl fmt::Debug for LeaseTable {
         f.debug_struct("LeaseTable")
             .field("lease", &self.lease)
             .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A key of a table, held until it is dropped: nobody else decides for it meanwhile.
+///
+/// Who holds several keys takes them in an order that all others keep, or two may wait for each other.
+pub struct HeldLease<'a> {
+    lease: &'a Lease,
+    set: MutexGuard<'a, Set>,
+    way: usize,
+    tag: u64,
+    nodes: u64,
+    up: bool,
+    state: LeaseState,
+    /// What the last look said, and what it leaves of the key.
+    looked: Option<(LeaseState, LeaseDecision)>,
+}
+
+impl HeldLease<'_> {
+    /// What the key's limit says of a request of `cost`, and what is to be asked then. It counts for nothing before
+    /// [`keep`](Self::keep). `again` is true for a request whose wants were kept before.
+    pub fn look(&mut self, cost: u64, again: bool) -> LeaseDecision {
+        self.looked = None;
+        if cost == 0 || cost > self.lease.burst() {
+            return peek(&self.state, self.lease, cost, self.nodes);
+        }
+        let want = Want {
+            cost: cost as i64,
+            nodes: self.nodes,
+            up: self.up,
+            again,
+            tag: self.tag,
+        };
+        let mut state = self.state;
+        let decision = state.decide(self.lease, want);
+        self.looked = Some((state, decision));
+        decision
+    }
+
+    /// Keeps what [`look`](Self::look) said last: a request that it admitted is counted, and an answer is owed to its ask.
+    pub fn keep(mut self) {
+        if let Some((state, decision)) = self.looked {
+            self.set
+                .enter(self.way, self.tag, self.lease, state, &decision);
+        }
+    }
+
+    /// How old the tokens are at most that the next request takes, for [`LeaseTable::give_back`].
+    pub fn since(&self) -> u64 {
+        self.state.since() as u64
+    }
+}
+
+impl fmt::Debug for HeldLease<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldLease")
+            .field("lease", &self.lease)
             .finish_non_exhaustive()
     }
 }

@@ -296,3 +296,54 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_only_looked_at_and_what_is_given_back_counts_for_nothing() {
+    // Of 40 a minute two nodes have 20 each at once, and what was granted.
+    for credit in [0, 1, 7] {
+        let fresh = || {
+            let table = table(40, 60 * SEC, 40);
+            let ask = table.decide(KEY, START, 1, 2, true).ask.expect("an ask");
+            table.granted(KEY, START, &ask, credit, 0);
+            table
+        };
+        for later in [0, 150 * MS, 201 * MS, 5 * SEC] {
+            let now = START + later;
+            let all = until_refused(&fresh(), KEY, now, 2, true);
+            assert!(all >= 20, "{credit} {later}");
+
+            let looked = fresh();
+            for _ in 0..30 {
+                let mut held = looked.hold(KEY, START, 2, true);
+                assert!(admits(&held.look(1, false)) && admits(&held.look(9, false)));
+            }
+            assert_eq!(
+                until_refused(&looked, KEY, now, 2, true),
+                all,
+                "{credit} {later}"
+            );
+
+            let given = fresh();
+            for n in 0..30 {
+                let mut held = given.hold(KEY, START, 2, true);
+                let since = held.since();
+                assert!(admits(&held.look(1 + n % 9, false)));
+                held.keep();
+                given.give_back(KEY, START + later.min(150 * MS), 1 + n % 9, since);
+            }
+            let again = until_refused(&given, KEY, now, 2, true);
+            // What was owed and is credit now may be too old by then: less is admitted, not more.
+            assert!(again <= all, "{again} of {all}: {credit} {later}");
+            if later <= 150 * MS {
+                assert_eq!(again, all, "{credit} {later}");
+            }
+        }
+    }
+    // Who takes more at one time than it gives back has taken the rest.
+    let table = table(40, 60 * SEC, 40);
+    assert_eq!(until_refused(&table, KEY, START, 2, true), 20);
+    table.give_back(KEY, START, 5, START);
+    assert_eq!(until_refused(&table, KEY, START, 2, true), 5);
+    table.give_back(KEY + 1, START, 5, START);
+    assert_eq!(until_refused(&table, KEY + 1, START, 2, true), 20);
+}

@@ -65,7 +65,7 @@ pub use jump::jump;
 pub use lease::{Fallback, Lease, LeaseAsk};
 pub use lease_state::LeaseDecision;
 pub use lease_store::store_gcra;
-pub use lease_table::LeaseTable;
+pub use lease_table::{HeldLease, LeaseTable};
 pub use limit::{Answer, Limit, Said};
 pub use limit_table::{Held, LimitTable};
 pub use maglev::{BadMaglev, Maglev};

@@ -79,6 +79,7 @@ fn main() {
     let mut sent = 0;
     for i in 0..n {
         let mut env = Env {
+            thread: 0,
             now: 1_000_000_000 + i * 1000,
             unix: 784_111_777,
             rng: &mut rng,

@@ -29,6 +29,8 @@ pub const ROUTE_FORWARD: AskId = AskId(0);
 
 /// What the owner of the thread hands the engine with every event.
 pub struct Env<'a> {
+    /// Which thread of the process this is: no other has the same number while it lives.
+    pub thread: usize,
     /// The time of this tick.
     pub now: Nanos,
     /// The wall clock of this tick, seconds since 1970.
@@ -367,6 +369,7 @@ impl Run {
             ..
         } = &mut self.exchange;
         let cx = Cx {
+            thread: env.thread,
             now: env.now,
             unix: env.unix,
             rng: env.rng,

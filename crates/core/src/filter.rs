@@ -187,13 +187,15 @@ pub enum Ask {
     },
 }
 
-/// A call of a store script: one key, integer arguments, integer results.
+/// A call of a store script: one key, or several of one hash slot; integer arguments, integer results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreCall {
     /// The script's name, as in `ts/store/NAME.lua`.
     pub script: &'static str,
-    /// The one key it touches.
+    /// The key it touches.
     pub key: Vec<u8>,
+    /// Further keys, of the same hash slot.
+    pub more: Vec<Vec<u8>>,
     /// Its arguments.
     pub args: Vec<i64>,
     /// How long the answer may take.
@@ -372,6 +374,8 @@ pub struct Slot {
 
 /// What a filter is handed beside the head.
 pub struct Cx<'a> {
+    /// Which thread of the process this is: no other has the same number while it lives.
+    pub thread: usize,
     /// The time of this tick.
     pub now: Nanos,
     /// The wall clock of this tick, seconds since 1970: for dates that people read, never for limits but those of the calendar.

@@ -408,7 +408,10 @@ impl Room {
     fn of(ask: &Ask, used: &Arc<Used>) -> Option<Self> {
         let bytes = match ask {
             Ask::Plugin(call) => call.told.len() + call.body.as_ref().map_or(0, Vec::len),
-            Ask::Store(call) => call.key.len() + 8 * call.args.len(),
+            Ask::Store(call) => {
+                let more = call.more.iter().map(Vec::len).sum::<usize>();
+                call.key.len() + more + 8 * call.args.len()
+            }
             _ => 0,
         };
         // Taken first, then looked at: two that race for the last place cannot both have it.

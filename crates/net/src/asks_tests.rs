@@ -129,6 +129,7 @@ fn lease_call(
     let call = StoreCall {
         script: "gcra",
         key: b"k".to_vec(),
+        more: Vec::new(),
         args: lease.arguments(&ask).to_vec(),
         timeout: 1,
     };

@@ -300,6 +300,7 @@ impl Gateway {
         let asked = (self.outside.clone(), self.acme.clone());
         let mut shard = Shard::new(mailbox.clone(), snapshot, counters, lines, asked)
             .map_err(StartError::System)?;
+        shard.thread = self.shards.len() + at;
         let _none_yet = shard.lines.configure(&state.snapshot);
         shard.know_listeners(&state.snapshot);
         self.introduce(&turned);
@@ -451,6 +452,7 @@ fn spawn(
                 Ok(shard) => shard,
                 Err(e) => return drop(told.send(Err(e))),
             };
+            shard.thread = n;
             let _none_yet = shard.lines.configure(&snapshot);
             shard.listen(&snapshot, bindings);
             let _gone = told.send(Ok(()));

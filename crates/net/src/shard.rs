@@ -34,6 +34,7 @@ use crate::timers::Wheel;
 macro_rules! env {
     ($shard:expr) => {
         gateway_core::engine::Env {
+            thread: $shard.thread,
             now: $shard.now,
             unix: $shard.unix,
             rng: &mut $shard.rng,
@@ -43,6 +44,8 @@ macro_rules! env {
 }
 
 pub(crate) struct Shard {
+    /// Its number among the threads of its gateway.
+    pub thread: usize,
     pub poll: Poll,
     pub conns: Conns,
     pub wheel: Wheel,
@@ -119,6 +122,7 @@ impl Shard {
         let i = conns.insert(poll::duplicate(wake)?, Role::Wake);
         poll.add(conns.fd(i), conns.token(i))?;
         let mut shard = Self {
+            thread: 0,
             poll,
             conns,
             wheel: Wheel::new(now),

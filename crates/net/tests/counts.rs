@@ -5,12 +5,17 @@ mod kit;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
+use gateway_core::filter::Ask;
 use kit::{config_to, Client, Edge};
+use net::asks::{Asked, Brought, LINGER};
 use net::counts;
 
 /// Counts what threads called `shard-…` allocate.
@@ -66,6 +71,8 @@ struct Case {
     name: &'static str,
     filters: &'static str,
     log: bool,
+    /// Limits take leases of a store.
+    leased: bool,
     request: &'static str,
     /// What the origin answers to each request.
     answer: String,
@@ -105,6 +112,18 @@ const FILTERS: &str = r#"[
   { "use": "headers", "request": { "set": { "X-A": "b" }, "remove": ["Accept"] }, "response": { "set": { "X-C": "d" } } },
   { "use": "body_limit", "max": "1MiB" } ]"#;
 
+const LIMITS: &str = r#"[
+  { "use": "rate_limit", "rate": "1000000/s", "burst": 1000000, "scope": "thread" },
+  { "use": "rate_limit", "headers": false, "limits": [
+    { "rate": "1000000/s", "scope": "thread", "algorithm": "fixed_window" }, { "rate": "1000000/m" } ] } ]"#;
+const LEASED: &str = r#"[
+  { "use": "rate_limit", "rate": "1000000/s", "burst": 1000000, "scope": "global", "legacy_headers": true } ]"#;
+const SEVERAL: &str = r#"[
+  { "use": "rate_limit", "legacy_headers": true, "limits": [
+    { "rate": "1000000/s", "burst": 1000000, "scope": "global" },
+    { "rate": "10000000/m", "burst": 1000000, "scope": "global", "key": "route" },
+    { "rate": "10000000/h", "algorithm": "fixed_window" } ] } ]"#;
+
 fn cases() -> Vec<Case> {
     let large = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: 16384\r\n\r\n{}",
@@ -114,6 +133,7 @@ fn cases() -> Vec<Case> {
         name,
         filters: "[]",
         log: false,
+        leased: false,
         request,
         answer: answer.into(),
         calls: 2,
@@ -123,6 +143,20 @@ fn cases() -> Vec<Case> {
         Case {
             filters: FILTERS,
             ..case("with five filters", GET, SMALL)
+        },
+        Case {
+            filters: LIMITS,
+            ..case("with limits of each thread and of the process", GET, SMALL)
+        },
+        Case {
+            filters: LEASED,
+            leased: true,
+            ..case("with a leased limit", GET, SMALL)
+        },
+        Case {
+            filters: SEVERAL,
+            leased: true,
+            ..case("with leased limits, one of the process, and their fields", GET, SMALL)
         },
         Case {
             log: true,
@@ -206,7 +240,12 @@ fn sequential(case: &Case) {
             1,
         );
     }
+    if case.leased {
+        config = config.replacen('{', r#"{ "store": { "redis": "redis://127.0.0.1:1" }, "#, 1);
+    }
     let edge = Edge::start(&config);
+    let grants = case.leased.then(|| Grants::of(&edge));
+    let asked = || grants.as_ref().map_or(0, |g| g.asked.load(Relaxed));
     let mut client = Client::connect(edge.at());
     let mut scratch = vec![0; 64 << 10];
     let mut exchange = |n: usize| {
@@ -219,9 +258,9 @@ fn sequential(case: &Case) {
         }
     };
     exchange(200);
-    let before = counted();
+    let (before, asks) = (counted(), asked());
     exchange(N as usize);
-    let after = counted();
+    let (after, asks) = (counted(), asked() - asks);
     let name = case.name;
     assert_eq!(after.ctl, before.ctl, "{name}: changes of what is watched");
     assert_eq!(after.accept, before.accept, "{name}: accepts");
@@ -235,7 +274,9 @@ fn sequential(case: &Case) {
     );
     let allocations = after.allocations - before.allocations;
     // A log's buffer is made anew if the disk has not given the last one back yet.
-    let spare = if case.log { 2 } else { 0 };
+    let spare = if case.log { 2 } else { ASK * asks };
+    assert!(asks <= N / 20, "{name}: {asks} asks in {N} exchanges");
+    assert_eq!(case.leased, asked() > 0, "{name}: asks");
     assert!(
         allocations <= spare,
         "{name}: {allocations} allocations in {N} exchanges"
@@ -248,6 +289,60 @@ fn sequential(case: &Case) {
             .count();
         std::fs::remove_file(&log).expect("removed");
         assert_eq!(lines as u64, N + 200, "{name}: lines");
+    }
+}
+
+/// Grants leases in the place of a store, in a thread of its own.
+struct Grants {
+    /// How often it was asked.
+    asked: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Grants {
+    fn of(edge: &Edge) -> Self {
+        let (asked, over) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (count, is_over) = (asked.clone(), over.clone());
+        let asks = edge.gateway.store_asks().clone();
+        edge.gateway.store_state().note(true, 2, 1);
+        let thread = thread::spawn(move || {
+            let own = thread::current();
+            let service = asks.serve(move || own.unpark());
+            let mut tats: HashMap<Vec<u8>, Option<i64>> = HashMap::new();
+            let began = Instant::now();
+            while !is_over.load(Relaxed) {
+                for Asked { number, ask, .. } in service.take() {
+                    let Ask::Store(call) = ask else {
+                        panic!("{ask:?}");
+                    };
+                    let args = call.args.try_into().expect("those of gcra");
+                    let tat = tats.entry(call.key).or_default();
+                    let now = began.elapsed().as_micros() as i64;
+                    let values = algo::store_gcra(tat, now, args).to_vec();
+                    count.fetch_add(1, Relaxed);
+                    service.answer([(number, Brought::Store(values))]);
+                }
+                thread::park_timeout(Duration::from_nanos(LINGER));
+            }
+        });
+        Self {
+            asked,
+            over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Grants {
+    fn drop(&mut self) {
+        self.over.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("no panic");
+        }
     }
 }
 
@@ -308,5 +403,7 @@ fn batched() {
     );
 }
 
+/// Allocations of one ask of a lease, at most: what it is, and the way to the store's thread.
+const ASK: u64 = 16;
 /// Exchanges that are counted for each case.
 const N: u64 = 1000;

@@ -6,19 +6,21 @@
 
 use std::sync::Arc;
 
-use algo::{Decision, Fallback, Gcra, GcraTable, Lease, LeaseDecision, LeaseTable, Said};
+use algo::{Decision, Gcra, GcraTable, LeaseDecision, LeaseTable, Said};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Head;
 
 use super::rate_field::{policy, Field, SECOND};
 use super::rate_key::LimitKeys;
-use super::rate_limit::{bad_rate, default_burst, named, refusal, unavailable, Algorithm, Config};
+use super::rate_limit::{refusal, unavailable, Config, LimitConfig};
 use super::rate_limits::Cost;
-use super::rate_store::{key_of, Script, Stored};
+use super::rate_plan::{of_one_process, By, Plan};
+use super::rate_store::{key_of, store_call, Script, Stored};
 use super::rate_told::{Told, Trio};
 use super::Build;
-use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, StoreCall, Verdict};
+use crate::config::units::Rate;
+use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, Verdict};
 use crate::store::{granted, LeaseCall, StoreState};
 
 /// How nodes share a limit.
@@ -87,146 +89,64 @@ struct Waiting {
 }
 
 impl Global {
-    /// From the filter's config, whose scope is `global`.
+    /// From the filter's config, whose scope is `global` and which has one limit.
     pub(super) fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
         let before = b.faults.len();
-        if !config.limits.is_empty() {
-            let why = "several limits over nodes cannot be charged all or none";
-            let fix =
-                "write one limit; a second filter uses up what it admits even if the other refuses";
-            b.fault("limits", why, fix);
-            return None;
-        }
-        for (key, given) in [
-            (
-                "cost_response_header",
-                config.cost_response_header.is_some(),
-            ),
-            ("cost_response", config.cost_response.is_some()),
-            ("max_wait", config.max_wait.is_some()),
-        ] {
-            if given {
-                let why = "is not counted over several nodes";
-                b.fault(key, why, "remove it, or write scope: process");
-            }
-        }
+        of_one_process(&config, b);
         let cost = Cost::build(&config, b);
         let Some(rate) = config.rate else {
             b.fault("rate", "is required", "write a rate such as 100/s");
             return None;
         };
-        let (algorithm, mode) = (config.algorithm, config.mode.unwrap_or_default());
-        let bucket = matches!(algorithm, Algorithm::Gcra | Algorithm::TokenBucket);
-        if config.burst.is_some() && !bucket {
-            let why = "a window has no burst: the rate's count may come at once";
-            b.fault("burst", why, "remove it, or write gcra");
-        }
-        if mode == Mode::Leased && !bucket && algorithm != Algorithm::LeakyBucket {
-            let why = "of a window no leases can be taken";
-            b.fault("algorithm", why, "write mode: strict, or gcra");
-        }
-        let (count, period) = (rate.count, rate.period_ns);
-        let burst = match (bucket, config.burst) {
-            (true, Some(burst)) => u64::from(burst),
-            (true, None) => default_burst(rate, algorithm),
-            (false, _) => count,
+        let (headers, legacy) = (config.headers, config.legacy_headers);
+        let on_fail = config.on_fail.unwrap_or_default();
+        let one = LimitConfig {
+            rate,
+            burst: config.burst,
+            algorithm: config.algorithm,
+            key: config.key,
+            scope: None,
+            mode: None,
+            max_keys: config.max_keys,
+            name: config.name,
         };
-        let own = Gcra::new(count, period, burst);
-        let script = match Script::new(algorithm, rate, burst) {
-            Ok(script) => Some(script),
-            Err(why) => {
-                b.fault(why.key, why.why, why.fix);
-                None
-            }
-        };
-        if let (Some(_), Err(why)) = (&script, own) {
-            bad_rate(why, if bucket { "burst" } else { "rate" }, b);
-        }
-        let fallback = match config.on_fail.unwrap_or_default() {
-            OnFail::FairShare => Fallback::FairShare,
-            OnFail::Open => Fallback::Open,
-            OnFail::Closed => Fallback::Closed,
-        };
-        let lease = match mode {
-            Mode::Strict => None,
-            Mode::Leased => match Lease::new(count, period, burst, fallback) {
-                Ok(lease) => Some(lease),
-                Err(why) => {
-                    bad_rate(why, "rate", b);
-                    None
-                }
-            },
-        };
-        if cost.most() > burst {
-            let why = format!(
-                "{} is above {burst}, the most that the limit admits at once",
-                cost.most()
-            );
-            b.fault(
-                cost.key(),
-                why,
-                "write a lower cost, or a higher burst or rate",
-            );
-        }
-        let most = match mode {
-            Mode::Strict => GcraTable::MAX_CAPACITY,
-            Mode::Leased => LeaseTable::MAX_BYTES / LeaseTable::bytes(8) * 8,
-        };
-        if config.max_keys == 0 || config.max_keys > most {
-            let why = format!("{} is not 1 to {most}", config.max_keys);
-            b.fault("max_keys", why, "write 65536, or twice the keys you expect");
-        }
-        let name = named(config.name, rate, "name", b);
+        let mode = config.mode.unwrap_or_default();
+        let plan = Plan::build(one, (mode, on_fail), None, &cost, b);
         if b.faults.len() > before {
             return None;
         }
-        let identity = format!(
-            "{}:{}:{algorithm:?}:{rate}:{burst}:{}",
-            b.route, b.ordinal, config.key
-        );
-        let own = format!("global:{identity}");
-        let how = match lease {
-            Some(lease) => How::Leased(match b.shared {
-                Some(shared) => shared.lease(&own, lease, config.max_keys, (b.route, &name))?,
-                None => Arc::new(LeaseTable::new(lease, 1, 0).ok()?),
-            }),
-            None => {
+        let plan = plan?;
+        let Rate { count, period_ns } = plan.rate;
+        let own = format!("global:{}", plan.identity);
+        let how = match plan.by {
+            By::Leases(lease) => How::Leased(plan.leases(lease, b.shared.map(|s| (s, b.route)))?),
+            By::Script(script) => {
                 let table = match b.shared {
-                    Some(shared) => shared.table(&own, config.max_keys),
+                    Some(shared) => shared.table(&own, plan.max_keys),
                     None => Arc::new(GcraTable::new(1, 0).ok()?),
                 };
                 let share = Share {
                     table,
                     count,
-                    period_ns: period,
-                    burst,
+                    period_ns,
+                    burst: plan.quota,
                 };
-                How::Strict(script?, share)
+                How::Strict(script, share)
             }
         };
         Some(Self {
             how,
             store: b.shared.map(|s| s.store().clone()).unwrap_or_default(),
-            on_fail: config.on_fail.unwrap_or_default(),
-            identity: super::rate_store::identity_of(&identity),
-            key: config.key,
+            on_fail,
+            identity: super::rate_store::identity_of(&plan.identity),
+            key: plan.key,
             cost,
-            quota: burst,
-            headers: config.headers,
-            legacy: config.legacy_headers,
-            policy: policy(&name, count, period).into_bytes().into(),
-            name: name.into(),
+            quota: plan.quota,
+            headers,
+            legacy,
+            policy: policy(&plan.name, count, period_ns).into_bytes().into(),
+            name: plan.name,
         })
-    }
-
-    fn call(cx: &Cx<'_>, key: Vec<u8>, script: &'static str, args: Vec<i64>) -> StoreCall {
-        let redis = cx.snapshot.config.store.redis();
-        StoreCall {
-            script,
-            key,
-            args,
-            timeout: redis.map_or(0, |r| r.timeout.nanos()),
-        }
     }
 
     fn store_key(&self, cx: &Cx<'_>, req: &Head) -> Vec<u8> {
@@ -295,7 +215,7 @@ impl Global {
         cx.slot.words = [hash, cost];
         let key = self.store_key(cx, req);
         let (name, args) = script.call(cost);
-        Verdict::Ask(Ask::Store(Box::new(Self::call(cx, key, name, args))))
+        Verdict::Ask(Ask::Store(Box::new(store_call(cx, name, key, args))))
     }
 
     fn leased(
@@ -325,7 +245,7 @@ impl Global {
         if let Some(ask) = ask {
             let key = self.store_key(cx, req);
             let args = table.lease().arguments(&ask).to_vec();
-            let call = Self::call(cx, key, "gcra", args);
+            let call = store_call(cx, "gcra", key, args);
             if wait && waited.is_none() {
                 let ask = Some(ask);
                 cx.slot.any = Some(Box::new(Waiting { hash, cost, ask }));

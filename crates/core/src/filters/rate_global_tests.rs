@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::super::trial::{faults, Trial};
 use super::*;
+use crate::filter::StoreCall;
 
 fn trial(more: serde_json::Value) -> Trial {
     let mut config = json!({ "rate": "10/s", "burst": 4, "scope": "global", "headers": true });
@@ -34,7 +35,7 @@ fn what_cannot_be_shared_is_refused() {
             &[],
         ),
         (json!({}), &["rate"]),
-        (json!({ "limits": [{ "rate": "1/s" }] }), &["limits"]),
+        (json!({ "rate": "1/s", "max_wait": "1s" }), &["max_wait"]),
         (
             json!({ "rate": "1/s", "algorithm": "fixed_window" }),
             &["algorithm"],

@@ -4,8 +4,8 @@
 //!          limits, each with its own `algorithm` and `key`: a request must be within all of them
 //! Reads:   what `key` names, the field `cost_header`, of responses `cost_response_header` or the length; for `client_ip` behind proxies, put the filter client_ip first.
 //! Asks:    nothing: the count is this process's own, exact over all its threads. With `leaky_bucket` a sleep, until it is the
-//!          request's turn; it ends with the request. With `scope: global` the store: `strict` about each request, `leased` in the
-//!          background, and about a request only if this node has nothing for it.
+//!          request's turn; it ends with the request. With `scope: global` the store: `strict` about each request (once about all that
+//!          are), `leased` in the background, and about a request only if this node has nothing for it.
 //! Replies: 429 `rate_limited` with Retry-After (whole seconds, rounded up; the longest of all limits that refuse).
 //!          RateLimit and RateLimit-Policy are on this and on every other response, unless `headers: false`.
 //!          503 `rate_limit_unavailable` if the store does not answer and `on_fail` is `closed`.
@@ -14,8 +14,6 @@
 //!          survives a reload that keeps this filter's place and what it limits.
 //! Source:  GCRA (ITU-T I.371); RFC 6585 section 4 (429), RFC 9110 section 10.2.3 (Retry-After),
 //!          draft-ietf-httpapi-ratelimit-headers-11 (RateLimit: `r` left now, `t` seconds to one more).
-
-use std::sync::Arc;
 
 use algo::{Decision, Gcra, GcraTable};
 use schemars::JsonSchema;
@@ -26,7 +24,9 @@ use super::rate_field::{is_name_byte, policy, Field, MAX_NAME, SECOND};
 use super::rate_global::{Global, Mode, OnFail};
 use super::rate_key::LimitKeys;
 use super::rate_limits::Limits;
+use super::rate_mixed::Mixed;
 use super::rate_queue;
+use super::rate_table::Tables;
 use super::Build;
 use crate::config::units::{Duration, Rate};
 use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, Outcome, Verdict};
@@ -56,7 +56,7 @@ pub struct Config {
     /// of any. In place of `rate`, `burst`, `algorithm`, `key`, `max_keys` and `name`. Default: none.
     #[serde(default)]
     pub limits: Vec<LimitConfig>,
-    /// Who counts together. Default: `process`.
+    /// Who counts together; of `limits` each may say its own. Default: `process`.
     #[serde(default)]
     pub scope: Scope,
     /// How nodes share the limit, of scope `global`. Default: `leased`.
@@ -117,6 +117,10 @@ pub struct LimitConfig {
     /// What is counted apart. Default: `client_ip`.
     #[serde(default)]
     pub key: LimitKeys,
+    /// Who counts together. Default: the filter's `scope`.
+    pub scope: Option<Scope>,
+    /// How nodes share the limit, of scope `global`. Default: the filter's `mode`.
+    pub mode: Option<Mode>,
     /// The most keys that are remembered. Default: 65536.
     #[serde(default = "max_keys")]
     pub max_keys: usize,
@@ -156,6 +160,8 @@ impl Algorithm {
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "RateLimitScope")]
 pub enum Scope {
+    /// Each thread by itself: over all of them it is the limit so many times.
+    Thread,
     /// All threads of this process.
     #[default]
     Process,
@@ -183,12 +189,21 @@ pub enum RateLimit {
     Several(Limits),
     /// One over all nodes.
     Global(Box<Global>),
+    /// Several, of which some are over all nodes.
+    Mixed(Box<Mixed>),
 }
 
 impl RateLimit {
     /// From its config, if its limits can be counted.
     pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
-        if config.scope == Scope::Global {
+        let mut scopes = config
+            .limits
+            .iter()
+            .map(|l| l.scope.unwrap_or(config.scope));
+        if scopes.any(|scope| scope == Scope::Global) {
+            return Mixed::build(config, b).map(|mixed| Self::Mixed(Box::new(mixed)));
+        }
+        if config.scope == Scope::Global && config.limits.is_empty() {
             return Global::build(config, b).map(|global| Self::Global(Box::new(global)));
         }
         for (key, given) in [
@@ -236,6 +251,7 @@ impl Filter for RateLimit {
             Self::One(filter) => filter.needs(),
             Self::Several(filter) => filter.needs(),
             Self::Global(filter) => filter.needs(),
+            Self::Mixed(filter) => filter.needs(),
         }
     }
 
@@ -245,6 +261,7 @@ impl Filter for RateLimit {
             Self::One(_) => Vec::new(),
             Self::Several(filter) => filter.consumer_keys(),
             Self::Global(filter) => filter.consumer_keys(),
+            Self::Mixed(filter) => filter.consumer_keys(),
         }
     }
 
@@ -253,6 +270,7 @@ impl Filter for RateLimit {
             Self::One(filter) => filter.on_request(cx, req),
             Self::Several(filter) => filter.on_request(cx, req),
             Self::Global(filter) => filter.on_request(cx, req),
+            Self::Mixed(filter) => filter.on_request(cx, req),
         }
     }
 
@@ -261,6 +279,7 @@ impl Filter for RateLimit {
             Self::One(filter) => filter.on_answer(cx, ex, id, a),
             Self::Several(_) => Verdict::Next,
             Self::Global(filter) => filter.on_answer(cx, ex, id, a),
+            Self::Mixed(filter) => filter.on_answer(cx, ex, id, a),
         }
     }
 
@@ -269,12 +288,15 @@ impl Filter for RateLimit {
             Self::One(filter) => filter.on_response(cx, req, rsp),
             Self::Several(filter) => filter.on_response(cx, req, rsp),
             Self::Global(filter) => filter.on_response(cx, req, rsp),
+            Self::Mixed(filter) => filter.on_response(cx, req, rsp),
         }
     }
 
     fn on_done(&self, cx: &mut Cx<'_>, outcome: &Outcome) {
-        if let Self::Several(filter) = self {
-            filter.on_done(cx, outcome);
+        match self {
+            Self::Several(filter) => filter.on_done(cx, outcome),
+            Self::Mixed(filter) => filter.on_done(cx, outcome),
+            Self::One(_) | Self::Global(_) => {}
         }
     }
 }
@@ -310,7 +332,7 @@ pub(super) fn bad_rate(why: algo::BadRate, at: &str, b: &mut Build<'_>) {
 /// One limit, as most have it.
 pub struct One {
     gcra: Gcra,
-    table: Arc<GcraTable>,
+    tables: Tables<GcraTable>,
     key: LimitKeys,
     /// Nanoseconds in which one more request is allowed.
     interval: u64,
@@ -359,17 +381,15 @@ impl One {
             "{}:{kind}{}:{burst}:{}:{}",
             b.ordinal, rate, config.key, b.route
         );
-        let table = match b.shared {
-            Some(shared) => shared.table(&identity, config.max_keys),
-            None => Arc::new(GcraTable::new(1, 0).ok()?),
-        };
+        let own = config.scope == Scope::Thread;
+        let tables = Tables::gcra(own, &identity, config.max_keys, b)?;
         let policy = policy(&name, count, period_ns);
         let policy = Line::new(b"ratelimit-policy", policy.as_bytes()).ok()?;
         let limit = Line::new(b"ratelimit", Field::begin(&name).bytes()).ok()?;
         let interval = period_ns.div_ceil(count);
         Some(Self {
             gcra: gcra?,
-            table,
+            tables,
             key: config.key,
             interval,
             queue,
@@ -426,10 +446,9 @@ impl Filter for One {
     }
 
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
-        let hash = self
-            .key
-            .hash(cx.client, req, |bytes| self.table.hash(bytes));
-        match self.table.decide(hash, &self.gcra, cx.now, 1) {
+        let table = self.tables.of(cx.thread);
+        let hash = self.key.hash(cx.client, req, |bytes| table.hash(bytes));
+        match table.decide(hash, &self.gcra, cx.now, 1) {
             Decision::Admit {
                 tat,
                 remaining,

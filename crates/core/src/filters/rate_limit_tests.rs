@@ -243,7 +243,7 @@ fn what_cannot_be_counted_is_a_fault() {
         (json!({ "rate": "1/s", "key": "proxy:host" }), "key"),
         (json!({ "rate": "1/s", "key": [] }), "key"),
         (json!({ "rate": "1/s", "key": ["route", "ip"] }), "key[1]"),
-        (json!({ "rate": "1/s", "scope": "thread" }), "scope"),
+        (json!({ "rate": "1/s", "scope": "everywhere" }), "scope"),
     ] {
         assert_eq!(faults("rate_limit", config.clone()), [at], "{config}");
     }

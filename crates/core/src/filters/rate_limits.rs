@@ -3,16 +3,17 @@
 //! The keys of all limits are held while they are asked, so that they are charged all or none; a request holds them in the
 //! order of the limits, as every other does. What is left is one allocation a request, and only if responses tell it.
 
-use std::sync::Arc;
-
 use algo::{Answer, Bucket, FixedWindow, Held, Limit, LimitTable, Said, SlidingLog, SlidingWindow};
 use wire::Head;
 
 use super::rate_field::{policy, SECOND};
 use super::rate_key::LimitKeys;
-use super::rate_limit::{bad_rate, default_burst, named, refusal, Algorithm, Config, LimitConfig};
+use super::rate_limit::{
+    bad_rate, default_burst, named, refusal, Algorithm, Config, LimitConfig, Scope,
+};
 use super::rate_queue;
 use super::rate_spent::{said, Spent};
+use super::rate_table::Tables;
 use super::rate_told::{Told, Trio};
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Outcome, Verdict};
@@ -31,10 +32,14 @@ pub struct Limits {
     policies: Box<[u8]>,
 }
 
-struct One {
-    table: Arc<LimitTable>,
-    key: LimitKeys,
-    name: Box<str>,
+/// One limit of this process, or of each of its threads.
+pub(super) struct One {
+    pub(super) tables: Tables<LimitTable>,
+    pub(super) key: LimitKeys,
+    pub(super) name: Box<str>,
+    pub(super) quota: u64,
+    /// Names it here, over reloads.
+    pub(super) identity: String,
 }
 
 pub(super) struct Cost {
@@ -65,7 +70,7 @@ impl Limits {
             b.fault("limits", why, "write fewer, or a second filter");
             return None;
         }
-        let (headers, legacy) = (config.headers, config.legacy_headers);
+        let (headers, legacy, scope) = (config.headers, config.legacy_headers, config.scope);
         let cost = Cost::build(&config, b);
         let spent = Spent::build(&config, b);
         let configs = match (several, config.rate) {
@@ -75,6 +80,8 @@ impl Limits {
                 burst: config.burst,
                 algorithm: config.algorithm,
                 key: config.key,
+                scope: None,
+                mode: None,
                 max_keys: config.max_keys,
                 name: config.name,
             }],
@@ -86,7 +93,16 @@ impl Limits {
                 false => String::new(),
             };
             let (count, period) = (config.rate.count, config.rate.period_ns);
-            let Some(limit) = One::build(config, i, &at, &cost, b) else {
+            if config.mode.is_some() {
+                let why = "is of a limit over several nodes";
+                b.fault(
+                    &format!("{at}mode"),
+                    why,
+                    "remove it, or write scope: global",
+                );
+            }
+            let own = config.scope.unwrap_or(scope) == Scope::Thread;
+            let Some(limit) = One::build((config, own), i, &at, &cost, b) else {
                 continue;
             };
             policies.push(policy(&limit.name, count, period));
@@ -128,14 +144,14 @@ impl Limits {
     }
 
     /// Counts what a request turned out to cost above what it was charged. No less than that: nothing is given back.
-    fn owe(&self, kept: &mut Kept, cost: u64, now: Nanos) {
+    fn owe(&self, kept: &mut Kept, cost: u64, (thread, now): (usize, Nanos)) {
         let more = cost.saturating_sub(kept.cost);
         if more == 0 {
             return;
         }
         kept.cost = cost;
         for (i, limit) in self.limits.iter().enumerate() {
-            let mut held = limit.table.hold(kept.keys[i], now);
+            let mut held = limit.tables.of(thread).hold(kept.keys[i], now);
             held.owe(more);
             kept.told[i] = told_of(&held.look(0));
         }
@@ -145,9 +161,8 @@ impl Limits {
     fn legacy(&self, told: &[Told]) -> Trio {
         let all = self.limits.iter().zip(told);
         let least = all.min_by_key(|(_, told)| (told.left, u64::MAX - told.more));
-        let (quota, told) = least.map_or((0, Told::default()), |(limit, told)| {
-            (limit.table.limit().quota(), *told)
-        });
+        let (quota, told) =
+            least.map_or((0, Told::default()), |(limit, told)| (limit.quota, *told));
         Trio::of(quota, told)
     }
 }
@@ -179,10 +194,11 @@ impl Filter for Limits {
         let mut keys = [0; MAX_LIMITS];
         let (mut wait, mut violated) = (0, Vec::new());
         for (i, limit) in self.limits.iter().enumerate() {
-            let hash = |bytes: &[u8]| limit.table.hash(bytes);
+            let table = limit.tables.of(cx.thread);
+            let hash = |bytes: &[u8]| table.hash(bytes);
             let key = limit.key.hash(cx.client, req, hash);
             keys[i] = key;
-            let mut held = limit.table.hold(key, cx.now);
+            let mut held = table.hold(key, cx.now);
             let answer = held.look(cost);
             told[i] = told_of(&answer);
             let retry_after = match answer.said {
@@ -220,7 +236,7 @@ impl Filter for Limits {
             return Verdict::Next;
         };
         if let Some(cost) = self.spent.as_ref().and_then(|spent| spent.said(rsp)) {
-            self.owe(kept, cost, cx.now);
+            self.owe(kept, cost, (cx.thread, cx.now));
         }
         let told = &kept.told[..self.limits.len()];
         // Beside those of other policies. A head that is full goes without.
@@ -240,14 +256,15 @@ impl Filter for Limits {
         let any = cx.slot.any.as_mut();
         let kept = any.and_then(|any| any.downcast_mut::<Kept>());
         if let (Some(kept), Some(Spent::Bytes(most))) = (kept, &self.spent) {
-            self.owe(kept, outcome.sent.min(*most), cx.now);
+            self.owe(kept, outcome.sent.min(*most), (cx.thread, cx.now));
         }
     }
 }
 
 impl One {
-    fn build(
-        config: LimitConfig,
+    /// `own` if each thread counts by itself.
+    pub(super) fn build(
+        (config, own): (LimitConfig, bool),
         i: usize,
         at: &str,
         cost: &Cost,
@@ -320,14 +337,12 @@ impl One {
             "{}:{i}:{algorithm:?}:{rate}:{}:{burst}:{}",
             b.ordinal, config.key, b.route
         );
-        let table = match b.shared {
-            Some(shared) => shared.limit(&identity, limit, config.max_keys)?,
-            None => Arc::new(LimitTable::new(limit, 1, 0).ok()?),
-        };
         Some(Self {
-            table,
+            tables: Tables::limit(own, &identity, (limit, config.max_keys), b)?,
             key: config.key,
             name: name.into(),
+            quota,
+            identity,
         })
     }
 }
@@ -392,7 +407,7 @@ impl Cost {
 }
 
 /// Reports what stands beside `limits` and belongs into one of them.
-fn alone(config: &Config, b: &mut Build<'_>) {
+pub(super) fn alone(config: &Config, b: &mut Build<'_>) {
     for (key, given) in [
         ("rate", config.rate.is_some()),
         ("burst", config.burst.is_some()),
@@ -411,7 +426,7 @@ fn alone(config: &Config, b: &mut Build<'_>) {
     }
 }
 
-fn told_of(answer: &Answer) -> Told {
+pub(super) fn told_of(answer: &Answer) -> Told {
     Told::of(answer.remaining, answer.more_after, answer.reset_after)
 }
 
@@ -421,7 +436,7 @@ fn seconds(nanos: u64) -> u64 {
 }
 
 /// Limits of one filter.
-const MAX_LIMITS: usize = 8;
+pub(super) const MAX_LIMITS: usize = 8;
 
 #[cfg(test)]
 #[path = "rate_limits_tests.rs"]

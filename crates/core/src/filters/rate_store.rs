@@ -6,10 +6,11 @@ use wire::Head;
 use super::rate_key::LimitKeys;
 use super::rate_limit::Algorithm;
 use crate::config::units::Rate;
-use crate::filter::Client;
+use crate::filter::{Client, Cx, StoreCall};
 use crate::store;
 
 /// A script, and all of its arguments but the cost.
+#[derive(Clone, Copy)]
 pub(super) enum Script {
     /// Nanoseconds of a token, and the burst.
     Gcra { interval: u64, burst: u64 },
@@ -93,6 +94,33 @@ impl Script {
         }
     }
 
+    /// By which number and which two arguments `several.lua` knows it.
+    pub(super) fn among_several(&self) -> [i64; 3] {
+        match *self {
+            Self::Gcra { interval, burst } => [1, interval as i64, burst as i64],
+            Self::Window {
+                name,
+                window,
+                limit,
+            } => {
+                let which = match name {
+                    "fixed_window" => 2,
+                    "sliding_window" => 3,
+                    _ => 4,
+                };
+                [which, window as i64, limit as i64]
+            }
+        }
+    }
+
+    /// How many numbers its answer has.
+    pub(super) fn answers(&self) -> usize {
+        match self {
+            Self::Gcra { .. } => 3,
+            Self::Window { .. } => 4,
+        }
+    }
+
     /// What the script's answer means for a request of `cost`; none if it is no answer of this script.
     pub(super) fn read(&self, values: &[i64], cost: u64) -> Option<Stored> {
         let whole = |n: i64| u64::try_from(n).ok();
@@ -146,6 +174,28 @@ pub(super) fn key_of(
     client: &Client,
     req: &Head,
 ) -> Vec<u8> {
+    let (high, low) = digest_of(keys, client, req);
+    let digest = [high.to_be_bytes(), low.to_be_bytes()].concat();
+    store::key(prefix, identity, &digest)
+}
+
+/// `PREFIX:{FILTER-COMMON}:LIMIT-KEY`, of one limit of several that are asked about at once: so their keys are in one place of a
+/// cluster. `common` is what the keys of all of them have in common; with nothing, all that the filter counts is in one place.
+pub(super) fn key_among(
+    prefix: &str,
+    (filter, common): (&[u8; 8], &LimitKeys),
+    (identity, keys): (&[u8; 8], &LimitKeys),
+    client: &Client,
+    req: &Head,
+) -> Vec<u8> {
+    let (filter, limit) = (u64::from_be_bytes(*filter), u64::from_be_bytes(*identity));
+    let ((a, b), (high, low)) = (digest_of(common, client, req), digest_of(keys, client, req));
+    format!("{prefix}:{{{filter:016x}-{a:016x}{b:016x}}}:{limit:016x}-{high:016x}{low:016x}")
+        .into_bytes()
+}
+
+/// What the store knows a client's values by: 128 bits of SHA-256.
+fn digest_of(keys: &LimitKeys, client: &Client, req: &Head) -> (u64, u64) {
     let half = |from: usize| {
         keys.hash(client, req, |bytes| {
             let digest = Sha256::digest(bytes);
@@ -154,8 +204,24 @@ pub(super) fn key_of(
             u64::from_be_bytes(word)
         })
     };
-    let digest = [half(0).to_be_bytes(), half(8).to_be_bytes()].concat();
-    store::key(prefix, identity, &digest)
+    (half(0), half(8))
+}
+
+/// A call of the store in force, about this key.
+pub(super) fn store_call(
+    cx: &Cx<'_>,
+    script: &'static str,
+    key: Vec<u8>,
+    args: Vec<i64>,
+) -> StoreCall {
+    let redis = cx.snapshot.config.store.redis();
+    StoreCall {
+        script,
+        key,
+        more: Vec::new(),
+        args,
+        timeout: redis.map_or(0, |r| r.timeout.nanos()),
+    }
 }
 
 /// Nanoseconds.

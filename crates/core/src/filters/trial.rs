@@ -20,6 +20,7 @@ use crate::Nanos;
 macro_rules! cx {
     ($trial:expr) => {
         Cx {
+            thread: $trial.thread,
             now: $trial.now,
             unix: $trial.unix,
             rng: &mut $trial.rng,
@@ -38,6 +39,8 @@ macro_rules! cx {
 /// A filter, and the one request that it is shown.
 pub(crate) struct Trial {
     pub(crate) filter: Box<dyn Filter>,
+    /// On which thread the request is.
+    pub(crate) thread: usize,
     pub(crate) now: Nanos,
     pub(crate) unix: u64,
     pub(crate) client: Client,
@@ -64,6 +67,7 @@ impl Trial {
         response.start_response(200);
         Self {
             filter: filter.unwrap_or_else(|| panic!("{name} {config}: {faults:?}")),
+            thread: 0,
             now: 0,
             unix: 0,
             client: Client::new(std::net::SocketAddr::from(([192, 0, 2, 1], 1000))),

@@ -19,6 +19,7 @@ fn each() -> Vec<(Ask, Answer<'static>)> {
     let store = StoreCall {
         script: "gcra",
         key: b"k".to_vec(),
+        more: Vec::new(),
         args: vec![1],
         timeout: 20,
     };

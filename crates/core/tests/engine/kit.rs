@@ -102,6 +102,7 @@ impl Gateway {
     /// Lets this happen. `Step; effect; effect` is what the engine wants next.
     pub fn event(&mut self, event: Event) -> String {
         let mut env = Env {
+            thread: 0,
             now: self.now,
             unix: 0,
             rng: &mut self.rng,
@@ -203,6 +204,7 @@ impl Gateway {
 
     pub fn choose(&mut self, id: u32) -> Choice {
         let mut env = Env {
+            thread: 0,
             now: self.now,
             unix: 0,
             rng: &mut self.rng,
@@ -213,6 +215,7 @@ impl Gateway {
 
     pub fn refused(&mut self, id: u32) -> Choice {
         let mut env = Env {
+            thread: 0,
             now: self.now,
             unix: 0,
             rng: &mut self.rng,
@@ -223,6 +226,7 @@ impl Gateway {
 
     pub fn trailers(&mut self, trailers: &mut Head) {
         let mut env = Env {
+            thread: 0,
             now: self.now,
             unix: 0,
             rng: &mut self.rng,

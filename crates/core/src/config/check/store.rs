@@ -2,6 +2,7 @@
 
 use super::{most, quote, App, Config, Fault, Item, Route};
 use crate::config::app::TopicScope;
+use crate::config::route::RawFilter;
 use crate::config::store::{RedisStore, LONGEST, MOST_NODES, MOST_PREFIX};
 
 /// Adds to `faults` what is wrong with the store, and what goes over several nodes without one.
@@ -27,16 +28,31 @@ pub(super) fn check(
     for item in routes {
         let filters = item.value.iter().flat_map(|route| &route.filters);
         for (k, filter) in filters.enumerate() {
-            let scope = filter.object.get("scope").and_then(|scope| scope.as_str());
-            if matches!(&*filter.name, "rate_limit" | "quota") && scope == Some("global") {
+            let at = format!("{}.filters[{k}]", item.at);
+            for at in global_scopes(filter, &at) {
                 faults.push(Fault::new(
-                    format!("{}.filters[{k}].scope", item.at),
+                    at,
                     "global counts in a store that several gateways share, and store is memory",
                     "write store: { redis: redis://127.0.0.1:6379 } at the top, or scope: process",
                 ));
             }
         }
     }
+}
+
+/// Where a filter says that it counts over several nodes.
+fn global_scopes(filter: &RawFilter, at: &str) -> Vec<String> {
+    if !matches!(&*filter.name, "rate_limit" | "quota") {
+        return Vec::new();
+    }
+    let is_global =
+        |scope: Option<&serde_json::Value>| scope.and_then(|s| s.as_str()) == Some("global");
+    let limits = filter.object.get("limits").and_then(|l| l.as_array());
+    let limits = limits.into_iter().flatten().enumerate();
+    let limits = limits.filter(|(_, limit)| is_global(limit.get("scope")));
+    let limits = limits.map(|(i, _)| format!("{at}.limits[{i}].scope"));
+    let whole = is_global(filter.object.get("scope")).then(|| format!("{at}.scope"));
+    whole.into_iter().chain(limits).collect()
 }
 
 fn one(redis: &RedisStore, faults: &mut Vec<Fault>) {
@@ -215,6 +231,15 @@ mod tests {
             "routes": [{ "name": "r", "to": { "app": "a" } }],
         });
         assert_eq!(places(&config), ["apps[0].topics"]);
+        config["store"] = json!({ "redis": "redis://h" });
+        assert!(places(&config).is_empty());
+        let limits = json!([{ "rate": "1/s" }, { "rate": "1/m", "scope": "global" }]);
+        let mut config = json!({
+            "listeners": [{ "name": "web", "bind": "127.0.0.1:1" }],
+            "upstreams": [{ "name": "up", "endpoints": ["127.0.0.1:2"] }],
+            "routes": [{ "name": "r", "filters": [{ "use": "rate_limit", "limits": limits }], "to": "up" }],
+        });
+        assert_eq!(places(&config), ["routes[0].filters[0].limits[1].scope"]);
         config["store"] = json!({ "redis": "redis://h" });
         assert!(places(&config).is_empty());
     }
