@@ -62,7 +62,7 @@ const HOUR: i64 = 3_600_000_000;
 
 #[test]
 fn what_cannot_be_shared_is_refused() {
-    let cases: [(Value, &[&str]); 12] = [
+    let cases: [(Value, &[&str]); 14] = [
         (json!([{ "rate": "1/s" }, { "rate": "1/m" }]), &[]),
         (
             json!([{ "rate": "1/s", "scope": "process" }, { "rate": "1/m", "scope": "thread" }, { "rate": "1/h", "mode": "strict" }]),
@@ -95,6 +95,14 @@ fn what_cannot_be_shared_is_refused() {
         (
             json!([{ "rate": "1/s" }, { "rate": "1/m", "scope": "thread", "algorithm": "leaky_bucket" }]),
             &["limits[1].algorithm"],
+        ),
+        (
+            json!([{ "rate": "9999991/h", "burst": 9_999_991, "mode": "strict" }]),
+            &["limits[0].burst"],
+        ),
+        (
+            json!([{ "rate": "1/s", "max_keys": 1 << 24, "mode": "strict" }]),
+            &["limits[0].max_keys"],
         ),
         (
             json!([{ "rate": "1/s", "max_keys": 0 }]),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use algo::{Fallback, Gcra, GcraTable, Lease, LeaseTable};
+use algo::{Bucket, Fallback, Gcra, GcraTable, Lease, LeaseTable, Limit, LimitTable};
 
 use super::rate_global::{Mode, OnFail};
 use super::rate_key::LimitKeys;
@@ -72,7 +72,11 @@ impl Plan {
                 None
             }
         };
-        if let (Some(_), Err(why)) = (&script, own) {
+        // Of several, a node's shares are buckets that can be held together.
+        let bucket_of = (mode == Mode::Strict && nth.is_some())
+            .then(|| Bucket::new(count, period, burst))
+            .transpose();
+        if let (Some(_), Some(why)) = (&script, own.err().or(bucket_of.err())) {
             let key = if bucket { "burst" } else { "rate" };
             bad_rate(why, &format!("{at}{key}"), b);
         }
@@ -103,9 +107,12 @@ impl Plan {
                 "write a lower cost, or a higher burst or rate",
             );
         }
-        let most = match mode {
-            Mode::Strict => GcraTable::MAX_CAPACITY,
-            Mode::Leased => LeaseTable::MAX_BYTES / LeaseTable::bytes(8) * 8,
+        let most = match (mode, bucket_of) {
+            (Mode::Strict, Ok(Some(bucket))) => {
+                LimitTable::MAX_BYTES / LimitTable::bytes(&Limit::Bucket(bucket), 8) * 8
+            }
+            (Mode::Strict, _) => GcraTable::MAX_CAPACITY,
+            (Mode::Leased, _) => LeaseTable::MAX_BYTES / LeaseTable::bytes(8) * 8,
         };
         if config.max_keys == 0 || config.max_keys > most {
             let why = format!("{} is not 1 to {most}", config.max_keys);
