@@ -741,11 +741,13 @@ export interface QuotaFilter {
   name?: string;
   /** Whether responses say what is left. Default: true. */
   headers?: boolean;
+  /** What happens to requests while the store does not answer, of scope `global`. Default: `fair_share`. */
+  on_fail?: QuotaOnFail;
   /** Consumers and their plans, at most 10000. Default: none. */
   plan_of?: Record<string, string>;
   /** Plans and what each allows in a window, at most 64. Default: none. */
   plans?: Record<string, number>;
-  /** Who counts together. Default: `process`. */
+  /** Who counts together. Default: `process`, also where there is a `store`. */
   scope?: QuotaScope;
   /** Whose calendar it is, a name of the IANA database such as `Europe/Berlin`. Default: `UTC`. */
   time_zone?: Zone;
@@ -755,6 +757,14 @@ export interface QuotaFilter {
    */
   unit?: Unit;
 }
+
+/**
+ * What happens while the store does not answer.
+ * - `fair_share`: Each node admits its share of what it last knew to be left: that, over the number of nodes that there were.
+ * - `open`: Requests pass, and are counted.
+ * - `closed`: Requests are refused.
+ */
+export type QuotaOnFail = 'fair_share' | 'open' | 'closed';
 
 /**
  * How long a window is.
@@ -768,8 +778,9 @@ export type QuotaPeriod = 'hour' | 'day' | 'week' | 'month';
 /**
  * Who counts together.
  * - `process`: All threads of this process.
+ * - `global`: All gateways that share the `store`, which is asked about each request.
  */
-export type QuotaScope = 'process';
+export type QuotaScope = 'process' | 'global';
 
 /** So many in a time: `100/s`, `5/m`, `1000/10s`; 1/h to 1000000/s. */
 export type Rate = string;
@@ -857,7 +868,7 @@ export interface RateLimitFilter {
   on_fail?: RateLimitOnFail;
   /** So many requests in such a time: `100/s`, `5/m`. Default: required, unless there are `limits`. */
   rate?: Rate;
-  /** Who counts together. Default: `process`. */
+  /** Who counts together; of `limits` each may say its own. Default: `process`. */
   scope?: RateLimitScope;
 }
 
@@ -875,6 +886,10 @@ export interface RateLimitLimit {
   key?: LimitKey | LimitKey[];
   /** The most keys that are remembered. Default: 65536. */
   max_keys?: number;
+  /** How nodes share the limit, of scope `global`. Default: the filter's `mode`. */
+  mode?: RateLimitMode;
+  /** Who counts together. Default: the filter's `scope`. */
+  scope?: RateLimitScope;
 }
 
 /**
@@ -894,10 +909,11 @@ export type RateLimitOnFail = 'fair_share' | 'open' | 'closed';
 
 /**
  * Who counts together.
+ * - `thread`: Each thread by itself: over all of them it is the limit so many times.
  * - `process`: All threads of this process.
  * - `global`: All gateways that share the `store`.
  */
-export type RateLimitScope = 'process' | 'global';
+export type RateLimitScope = 'thread' | 'process' | 'global';
 
 /** A Redis or Valkey, alone, behind sentinels, or a cluster. */
 export interface RedisStore {

@@ -198,6 +198,7 @@ impl Quota {
                 &global.identity,
                 &Sha256::digest(consumer.as_bytes()),
             ),
+            more: Vec::new(),
             args: args.collect(),
             timeout: redis.map_or(0, |r| r.timeout.nanos()),
         }
