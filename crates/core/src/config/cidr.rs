@@ -57,6 +57,26 @@ impl Cidr {
         Ok(Self { first, bits })
     }
 
+    /// How many leading bits count.
+    pub fn bits(&self) -> u8 {
+        self.bits
+    }
+
+    /// Its first and its last address.
+    pub fn ends(&self) -> (IpAddr, IpAddr) {
+        let last = match self.first {
+            IpAddr::V4(a) => {
+                let rest = u32::MAX.checked_shr(self.bits.into()).unwrap_or(0);
+                Ipv4Addr::from_bits(a.to_bits() | rest).into()
+            }
+            IpAddr::V6(a) => {
+                let rest = u128::MAX.checked_shr(self.bits.into()).unwrap_or(0);
+                Ipv6Addr::from_bits(a.to_bits() | rest).into()
+            }
+        };
+        (self.first, last)
+    }
+
     /// True if `address` is in the block. An IPv4 address in IPv6 form (`::ffff:1.2.3.4`) counts as
     /// the IPv4 address it is.
     pub fn contains(&self, address: IpAddr) -> bool {

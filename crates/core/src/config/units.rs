@@ -239,7 +239,7 @@ fn split(text: &str) -> Option<(u64, &str)> {
 }
 
 /// Digits only: `str::parse` would take a plus sign too.
-pub(super) fn number(digits: &str) -> Option<u64> {
+pub(crate) fn number(digits: &str) -> Option<u64> {
     let all = digits.bytes().all(|b| b.is_ascii_digit());
     all.then(|| digits.parse().ok()).flatten()
 }

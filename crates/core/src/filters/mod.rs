@@ -50,6 +50,7 @@ mod consumer;
 mod deadline;
 mod grpc_web;
 mod headers;
+mod origin;
 mod plugin;
 mod priority;
 mod quota;
@@ -75,7 +76,6 @@ mod rewrite_path;
 #[cfg(test)]
 pub(crate) mod trial;
 mod websocket;
-mod websocket_origin;
 
 filters! {
     adaptive_concurrency => AdaptiveConcurrency,

@@ -58,9 +58,14 @@ pub(crate) struct Trial {
 impl Trial {
     /// The filter called `name`, of this config, before `GET /`.
     pub(crate) fn of(name: &str, config: Value) -> Self {
+        Self::resolved(name, config, &resolved())
+    }
+
+    /// The same, where names of the config are found there.
+    pub(crate) fn resolved(name: &str, config: Value, resolved: &Resolved) -> Self {
         let shared = Shared::new(7);
         let mut faults = Vec::new();
-        let filter = made(name, &config, Some(&shared), Some(&resolved()), &mut faults);
+        let filter = made(name, &config, Some(&shared), Some(resolved), &mut faults);
         let mut request = Head::new();
         request.start_request(b"GET", b"/", b"example.com");
         let mut response = Head::new();

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Head;
 
-use super::websocket_origin::{is_allowed, Allowed};
+use super::origin::{is_allowed, Allowed};
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Outcome, Verdict};
 use crate::reply::Reply;

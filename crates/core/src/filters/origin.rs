@@ -1,13 +1,13 @@
-//! Which web sites may open a WebSocket here: what `origins` lists, and what an Origin field says.
+//! Web sites that a filter's `origins` lists, and what an Origin field says.
 //!
-//! Source: RFC 6454 sections 4 and 7 (an origin is scheme, host and port), RFC 6455 section 10.2.
+//! Source: RFC 6454 sections 4 and 7 (an origin is scheme, host and port).
 
 use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{json_schema, JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer};
-use wire::Head;
+use wire::{Head, Name};
 
 /// What one item of `origins` allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Allowed {
         })
     }
 
-    /// Whether a page of the site may open a WebSocket with this request; `secure` says that it came by TLS.
+    /// Whether this means the site from which a page made the request; `secure` says that it came by TLS.
     fn allows(&self, site: &Site<'_>, req: &Head, secure: bool) -> bool {
         match self {
             Self::Same => {
@@ -81,11 +81,17 @@ impl Allowed {
 
 /// Whether the request's Origin is one of those. A request without one, or with two, is of none.
 pub(super) fn is_allowed(list: &[Allowed], req: &Head, secure: bool) -> bool {
-    let mut fields = req.find_all(b"origin");
+    find(list, req, secure).is_some()
+}
+
+/// The place in the list of what the request's Origin is one of.
+pub(super) fn find(list: &[Allowed], req: &Head, secure: bool) -> Option<usize> {
+    let mut fields = req.get_all(Name::Origin);
     let (Some(origin), None) = (fields.next(), fields.next()) else {
-        return false;
+        return None;
     };
-    Site::parse(origin).is_some_and(|site| list.iter().any(|a| a.allows(&site, req, secure)))
+    let site = Site::parse(origin)?;
+    list.iter().position(|a| a.allows(&site, req, secure))
 }
 
 fn is_below(host: &[u8], parent: &[u8]) -> bool {
