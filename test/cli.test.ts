@@ -38,7 +38,16 @@ test('each command line has its exit code and its words', async (t) => {
       /^ok +system .*\nok +core +\d+\.\d+\.\d+\nok +addon +\/.*\.node \(built in this clone\)\nok +port .*can run here\.\n$/s,
     ],
     [['version', '--json'], 2, 'stderr', /version takes no --json/],
-    [['key'], 2, 'stderr', /key does one thing: new/],
+    [['key'], 2, 'stderr', /key does two things: new and basic/],
+    [['key', 'basic'], 2, 'stderr', /key basic wants a name/],
+    [['key', 'basic', 'a:b'], 2, 'stderr', /"a:b" has a colon/],
+    [['key', 'basic', 'ali', '--prefix', 'a'], 2, 'stderr', /a login has no prefix/],
+    [
+      ['key', 'basic', 'ali'],
+      0,
+      'stdout',
+      /^name {6}ali\npassword {2}\w{22}\n.*- "ali:\{SSHA256\}[A-Za-z0-9+/]{64}"\n$/s,
+    ],
     [['key', 'new', 'a b'], 2, 'stderr', /"a b" is no consumer/],
     [['key', 'new', '--prefix', 'ü'], 2, 'stderr', /is no prefix/],
     [

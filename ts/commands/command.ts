@@ -88,11 +88,11 @@ export const COMMANDS = {
     more: 'It is kept in $XDG_STATE_HOME/ironsluice/dev (~/.local/state/ironsluice/dev). What is there stays.',
   },
   key: {
-    usage: 'key new [CONSUMER]',
+    usage: 'key new|basic [NAME]',
     files: 2,
     flags: ['prefix', 'json'],
-    what: 'Makes a random key for the filter api_key: the key for its owner, and the line with its hash for the config.',
-    more: 'The key is printed once and kept nowhere. CONSUMER is whose it is.',
+    what: 'Makes a random key for the filter api_key, or password for basic_auth: that for its owner, and the line with its hash for the config.',
+    more: 'It is printed once and kept nowhere. NAME is whose it is.',
   },
   ledger: {
     usage: 'ledger check|sum [FOLDER]',

@@ -205,6 +205,24 @@ export interface App {
  */
 export type Balance = 'round_robin' | 'least_request' | 'maglev';
 
+/** Lets in who sends a known name and password, and says whose the request is. */
+export interface BasicAuthFilter {
+  use: 'basic_auth';
+  /** Who is let in, at most 10000, each with a name of its own. `ironsluice key basic NAME` makes them. Required. */
+  users: User[];
+  /** Whether a request without a login passes, as nobody's. One that is sent must be good all the same. Default: false. */
+  anonymous?: boolean;
+  /** Whether the upstream gets the login as well. Default: false. */
+  forward?: boolean;
+  /**
+   * What happens to the question that a browser asks before a request to another origin, which never has a login. `pass` lets it go on, as
+   * nobody's. Default: `refuse`.
+   */
+  preflight?: ApiKeyPreflight;
+  /** What browsers show their user, 1 to 128 printable ASCII characters without `"` and `\`. Default: the route's name. */
+  realm?: string;
+}
+
 /** `IP:PORT`, an IPv6 address in brackets; port 0 lets the system choose. */
 export type Bind = string;
 
@@ -356,6 +374,42 @@ export type ConsumerFrom = string;
 /** Whose a key is: 1 to 128 printable ASCII characters without spaces. */
 export type ConsumerName = string;
 
+/** Says which web sites may read responses, and answers the questions that browsers ask before. */
+export interface CorsFilter {
+  use: 'cors';
+  /** The sites whose pages may read responses, 1 to 256, or `*` for all. Required. */
+  origins: '*' | Origin | Origin[];
+  /** Whether requests may have cookies, client certificates or a login that the browser knows. Not with `origins: "*"`. Default: false. */
+  credentials?: boolean;
+  /**
+   * Fields of responses that they may read beside Cache-Control, Content-Language, Content-Length, Content-Type, Expires, Last-Modified and
+   * Pragma. At most 256. Default: none.
+   */
+  expose?: FieldName[];
+  /** Fields that their requests may have beside those of a form, at most 256, or `*` for all. Default: none. */
+  headers?: '*' | FieldName | FieldName[];
+  /** How long a browser may remember the answer to a preflight; Chromium does for 2h at most. Default: not said; browsers take 5s. */
+  max_age?: Duration;
+  /** The methods that they may use. Default: GET and POST. */
+  methods?: Method[];
+}
+
+/**
+ * What becomes of requests that do not say where they come from.
+ * - `pass`: They pass.
+ * - `refuse`: They are refused.
+ */
+export type CsrfAbsent = 'pass' | 'refuse';
+
+/** Refuses requests that change something and come from pages of other sites. */
+export interface CsrfFilter {
+  use: 'csrf';
+  /** What becomes of a request with neither Sec-Fetch-Site nor Origin: one of a program, or of a browser from before 2020. Default: `pass`. */
+  absent?: CsrfAbsent;
+  /** Other sites whose pages may make such requests, at most 256. Default: none. */
+  origins?: Origin[];
+}
+
 /**
  * What reads the requests of a listener. Either way the core decides about them.
  * - `edge`: Threads of the core; for the open internet.
@@ -365,6 +419,9 @@ export type Door = 'edge' | 'app';
 
 /** A length of time: a whole number and `ms`, `s`, `m`, `h` or `d`; 1ms to 30d. */
 export type Duration = string;
+
+/** What a page may have of other sites. */
+export type EmbedderPolicy = 'off' | 'require-corp' | 'credentialless' | 'unsafe-none';
 
 /** One address of an upstream, with or without its weight. */
 export type Endpoint = Address | WeightedEndpoint;
@@ -383,10 +440,13 @@ export type FieldName = string;
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | ConsumerFilter | GrpcWebFilter | HeadersFilter | PluginFilter | QuotaFilter | RateLimitFilter | RequestIdFilter | RespondFilter | RewriteFilter | WebsocketFilter;
+export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BasicAuthFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | ConsumerFilter | CorsFilter | CsrfFilter | GrpcWebFilter | HeadersFilter | IpRulesFilter | MaintenanceFilter | PluginFilter | QuotaFilter | RateLimitFilter | RedirectFilter | RequestIdFilter | RespondFilter | RewriteFilter | SecurityHeadersFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
+
+/** Whose pages may show this one in a frame. */
+export type FramePolicy = 'sameorigin' | 'deny' | 'off';
 
 /**
  * Lets clients of gRPC-Web, such as browsers, call a service that speaks gRPC: their requests become gRPC, and its
@@ -437,6 +497,19 @@ export interface HeadersFilter {
 /** A host without its port: `api.example.com`, `*.example.com` (any depth below, not `example.com` itself), or `*` for all. */
 export type Host = string;
 
+/** Strict-Transport-Security. */
+export interface Hsts {
+  /** For how long. Begin with `5m`, and go to `365d` when all of the site is on https. Required. */
+  max_age: HstsAge;
+  /** Whether all hosts below this one are meant too. Default: false. */
+  include_subdomains?: boolean;
+  /** Whether the site is to be in the list that browsers come with: see hstspreload.org first. Default: false. */
+  preload?: boolean;
+}
+
+/** A length of time: a whole number and `s`, `m`, `h` or `d`; 0s to 3650d. `0s` makes browsers forget. */
+export type HstsAge = string;
+
 /** HTTP/2 between clients and a listener; with `tls`, clients choose it by ALPN. */
 export interface Http2 {
   /**
@@ -476,6 +549,28 @@ export interface Http2 {
    * @default "16KiB"
    */
   max_frame_size?: Size;
+}
+
+/**
+ * What becomes of the others.
+ * - `allow`: They are let in.
+ * - `deny`: They are refused.
+ */
+export type IpDefault = 'allow' | 'deny';
+
+/** Lets clients in, or refuses them, by their addresses. */
+export interface IpRulesFilter {
+  use: 'ip_rules';
+  /** Blocks of addresses that are let in. At most 250000 in all lists of the filter. Default: none. */
+  allow?: Cidr[];
+  /** A file with more to let in: a block a line, `#` begins a comment; at most 16 MiB. Default: none. */
+  allow_file?: File;
+  /** What becomes of an address that is in no list. Default: `deny` if there is `allow` or `allow_file`, else `allow`. */
+  default?: IpDefault;
+  /** Blocks of addresses that are refused. Default: none. */
+  deny?: Cidr[];
+  /** A file with more to refuse. Default: none. */
+  deny_file?: File;
 }
 
 /** How connections to an upstream are kept for later requests. */
@@ -611,6 +706,33 @@ export interface ListenerTimeouts {
 /** TLS with these certificates, or `dev` for one of this machine's own, for localhost. */
 export type ListenerTls = 'dev' | TlsServer;
 
+/** A word that lets in whoever sends it. */
+export interface MaintenanceBypass {
+  /** The SHA-256 of the word, 64 hexadecimal digits. `ironsluice key new` makes a word that nobody guesses, and its hash. Required. */
+  hash: KeyHash;
+  /** The field that it is sent in. Default: `x-maintenance-bypass`. */
+  header?: string;
+}
+
+/** Answers 503 while a service is worked on, but lets those in who work on it. */
+export interface MaintenanceFilter {
+  use: 'maintenance';
+  /** Blocks of addresses that are let in, at most 64. Default: none. */
+  allow?: Cidr[];
+  /** A body in place of the problem document, at most 64 KiB. Default: none. */
+  body?: string;
+  /** A word that lets in whoever sends it. Default: none. */
+  bypass?: MaintenanceBypass;
+  /** The media type of `body`. Default: `text/html; charset=utf-8`. */
+  content_type?: string;
+  /** The sentence of the problem document. Default: `This service is being worked on.` */
+  detail?: string;
+  /** Whether it does anything: false leaves the filter in its place for the next time. Default: true. */
+  enabled?: boolean;
+  /** When to come again, in whole seconds. Default: 5m. */
+  retry_after?: Duration;
+}
+
 /** Which requests a route wants. What is left out matches everything; all that is there must match. */
 export interface Match {
   /** What header fields must say. Default: nothing. */
@@ -635,6 +757,9 @@ export type Moment = string;
 
 /** A name: 1 to 64 letters, digits, `_`, `-` or `.`. */
 export type Name = string;
+
+/** Which windows may reach this one. */
+export type OpenerPolicy = 'same-origin' | 'same-origin-allow-popups' | 'noopener-allow-popups' | 'unsafe-none' | 'off';
 
 /** A site: `https://app.example.com`, with its port if it is not the scheme's own; all hosts below one: `https://*.example.com`, which is not `example.com` itself; or `same`, the host and port of the request. Over TLS, `same` is `https` only. */
 export type Origin = string;
@@ -915,6 +1040,38 @@ export type RateLimitOnFail = 'fair_share' | 'open' | 'closed';
  */
 export type RateLimitScope = 'thread' | 'process' | 'global';
 
+/** Sends the client to another address: to https, to another host, to another path. */
+export interface RedirectFilter {
+  use: 'redirect';
+  /** What to put before the path, after `strip_prefix`. Default: nothing. */
+  add_prefix?: string;
+  /** The new host, without a port. Default: it stays. */
+  host?: string;
+  /** Whether the query goes along. Default: true. */
+  keep_query?: boolean;
+  /** The new path. `{name}` is what the route's path template captured. Default: the path stays. */
+  path?: string;
+  /** The new port. Default: that of the scheme if scheme or host change, else it stays. */
+  port?: number;
+  /** Every match of this in the path is replaced by `replace`. Default: none. */
+  regex?: string;
+  /** What a match becomes; `$1` or `${name}` is what a group matched. Required with `regex`. */
+  replace?: string;
+  /** The new scheme. Default: it stays. */
+  scheme?: RedirectScheme;
+  /** 301, 302, 303, 307 or 308. 301 and 308 are remembered by browsers; 307 and 308 keep the method and the body. Default: 307. */
+  status?: number;
+  /** Whole segments to take off the path's front: `/api` makes `/api/x` to `/x`, and leaves `/apix`. Default: none. */
+  strip_prefix?: string;
+}
+
+/**
+ * A scheme.
+ * - `http`: Without TLS.
+ * - `https`: With TLS.
+ */
+export type RedirectScheme = 'http' | 'https';
+
 /** A Redis or Valkey, alone, behind sentinels, or a cluster. */
 export interface RedisStore {
   /** That it is a cluster. A list of several nodes is one anyway. Default: false. */
@@ -947,6 +1104,9 @@ export interface RedisStore {
 /** `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, the same with `rediss` for TLS, or `unix:/PATH`. */
 export type RedisUrl = string;
 
+/** What other sites learn of where a user comes from. */
+export type ReferrerPolicy = 'strict-origin-when-cross-origin' | 'no-referrer' | 'no-referrer-when-downgrade' | 'origin' | 'origin-when-cross-origin' | 'same-origin' | 'strict-origin' | 'unsafe-url' | 'off';
+
 /** Names every request, and passes on or begins its trace. */
 export interface RequestIdFilter {
   use: 'request_id';
@@ -957,6 +1117,9 @@ export interface RequestIdFilter {
   /** Whether a valid identifier that a request brings is kept. Default: false. */
   trust?: boolean;
 }
+
+/** Whose pages may have this as a part. */
+export type ResourcePolicy = 'same-origin' | 'same-site' | 'cross-origin' | 'off';
 
 /** Answers every request by itself. */
 export interface RespondFilter {
@@ -1015,6 +1178,41 @@ export interface Route {
   to?: To;
 }
 
+/** Tells browsers to be strict with the responses of a site. Each key but the last three has its field's name. */
+export interface SecurityHeadersFilter {
+  use: 'security_headers';
+  /** Content-Security-Policy. Default: not said. */
+  content_security_policy?: Text;
+  /** Content-Security-Policy-Report-Only: a policy to try. Default: not said. */
+  content_security_policy_report_only?: Text;
+  /** X-Content-Type-Options: a browser believes Content-Type. Default: `nosniff`. */
+  content_type_options?: SniffingPolicy;
+  /** Cross-Origin-Embedder-Policy: what this page may have of other sites. Default: `off`. */
+  embedder_policy?: EmbedderPolicy;
+  /** X-Frame-Options: whose pages may show this one in a frame. Default: `sameorigin`. */
+  frame_options?: FramePolicy;
+  /**
+   * Strict-Transport-Security, on responses by TLS only: browsers use https for so long, whatever a link says. Default: not said, since it
+   * cannot be taken back.
+   */
+  hsts?: Hsts;
+  /**
+   * Cross-Origin-Opener-Policy: which windows may reach this one. Default: `same-origin`; with logins by pop-up of another site write
+   * `same-origin-allow-popups`.
+   */
+  opener_policy?: OpenerPolicy;
+  /** Whether what the upstream says in these fields is replaced. Default: false. */
+  override?: boolean;
+  /** Permissions-Policy, such as `camera=(), geolocation=()`. Default: not said. */
+  permissions_policy?: Text;
+  /** Referrer-Policy: what other sites learn of the address that a user comes from. Default: `strict-origin-when-cross-origin`. */
+  referrer_policy?: ReferrerPolicy;
+  /** Fields that tell what a server is made of, to take out. Default: `[x-powered-by]`. */
+  remove?: string[];
+  /** Cross-Origin-Resource-Policy: whose pages may have this as a picture, script and the like. Default: `same-origin`. */
+  resource_policy?: ResourcePolicy;
+}
+
 /** What a PROXY header can tell: `alpn`, `authority` (the host of the client's handshake), `unique_id`, `ssl` (version, cipher and client certificate), each of the client's TLS here, else as the header of the client's connection had it; `tlv_XX`, any other type of that header, in hexadecimal; `crc32c`, a checksum. */
 export type SentValue = string;
 
@@ -1036,6 +1234,9 @@ export type Sink = string;
 
 /** A number of bytes: a whole number and `B`, `KiB`, `MiB`, `GiB` or `TiB`; at most 1TiB. */
 export type Size = string;
+
+/** Whether a browser guesses types. */
+export type SniffingPolicy = 'nosniff' | 'off';
 
 /** `memory` for state of this process alone, or a Redis. */
 export type Store = 'memory' | RedisStore;
@@ -1069,6 +1270,9 @@ export interface StoreTls {
  * - `accepted`: They were read and are accepted.
  */
 export type Terms = 'accepted';
+
+/** What the field says: 1 to 8192 printable ASCII characters on one line. */
+export type Text = string;
 
 /** What a TLS listener serves, and whom. */
 export interface TlsServer {
@@ -1213,6 +1417,9 @@ export interface UpstreamTls {
    */
   verify?: boolean;
 }
+
+/** `NAME:{SSHA256}BASE64`, in base64 the SHA-256 of password and salt, and the salt of 8 to 64 bytes. The name has 1 to 128 printable ASCII characters without spaces and `:`. */
+export type User = string;
 
 /** A value that must be there, `true` for any value, `false` for none at all. */
 export type Want = string | boolean;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use crate::config::{self, Config, Fault};
+use crate::config::{self, Cidr, Config, Fault};
 use crate::filter::{Client, Filter};
 use crate::filters::{self, Build};
 use crate::metrics::{Meters, StoreFigures, MAX_PARTS};
@@ -33,6 +33,8 @@ pub struct Resolved {
     pub apps: HashMap<String, Vec<PathBuf>>,
     /// Where JavaScript finds the modules of plugins, by their paths as the config has them.
     pub plugins: HashMap<String, Arc<str>>,
+    /// What stands in files of addresses, by their paths as the config has them.
+    pub ip_lists: HashMap<String, Arc<[Cidr]>>,
     /// What was made of `tls` of each upstream.
     pub upstream_tls: HashMap<String, Secured>,
     /// What was made of `tls` of each listener.

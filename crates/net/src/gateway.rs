@@ -16,6 +16,7 @@ use gateway_core::snapshot::{Resolved, Shared, Snapshot};
 use crate::acme::Acme;
 use crate::asks::Outside;
 use crate::bind::{bind, Bound, Place};
+use crate::ip_lists;
 use crate::listener::Binding;
 use crate::log::{Files, Lines};
 use crate::mailbox::{Mail, Mailbox};
@@ -97,6 +98,8 @@ impl Gateway {
         let tls = Store::default();
         tls.resolve(&config, &prepared.folder, &mut resolved)
             .map_err(StartError::Config)?;
+        resolved.ip_lists =
+            ip_lists::read(&config, &prepared.folder).map_err(StartError::Config)?;
         tls.publish_all(&prepared.certificates);
         let outside = Outside::default();
         let acme = Arc::new(Acme::default());
@@ -198,6 +201,7 @@ impl Gateway {
         self.tls
             .resolve(&config, &folder, &mut resolved)
             .map_err(StartError::Config)?;
+        resolved.ip_lists = ip_lists::read(&config, &folder).map_err(StartError::Config)?;
         let snapshot = Snapshot::compile(config, revision, &resolved, &self.shared)
             .map_err(StartError::Config)?;
         let snapshot = Arc::new(snapshot);

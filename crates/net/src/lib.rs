@@ -25,6 +25,7 @@ mod handover;
 mod handshakes;
 mod http1;
 mod http2;
+mod ip_lists;
 mod listener;
 mod local;
 mod log;

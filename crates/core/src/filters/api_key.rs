@@ -236,7 +236,7 @@ impl Filter for ApiKey {
 }
 
 /// The question that browsers ask before a request to another origin (the Fetch standard, CORS-preflight request).
-fn is_preflight(req: &Head) -> bool {
+pub(super) fn is_preflight(req: &Head) -> bool {
     let has = |name: &[u8]| req.find(name).is_some();
     req.method() == Method::Options && has(b"origin") && has(b"access-control-request-method")
 }

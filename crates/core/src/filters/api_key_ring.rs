@@ -92,6 +92,10 @@ impl KeyHash {
         }
         Ok(Self(hash))
     }
+
+    pub(super) fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
 }
 
 impl fmt::Display for KeyHash {

@@ -14,6 +14,7 @@ use crate::snapshot::{Resolved, Shared};
 
 pub use body_limit::too_large as body_too_large;
 pub(crate) use headers::name_fault;
+pub use ip_list::{ip_files, ip_list, IpFile, MAX_IP_FILE};
 
 macro_rules! filters {
     ($($name:ident => $filter:ident,)*) => {
@@ -42,14 +43,23 @@ macro_rules! filters {
 mod adaptive_concurrency;
 mod api_key;
 mod api_key_ring;
+mod basic_auth;
+mod basic_auth_users;
 mod body_limit;
 mod client_ip;
 mod concurrency;
 mod concurrency_lines;
 mod consumer;
+mod cors;
+mod cors_config;
+mod csrf;
 mod deadline;
 mod grpc_web;
 mod headers;
+mod ip_list;
+mod ip_rules;
+mod ip_table;
+mod maintenance;
 mod origin;
 mod plugin;
 mod priority;
@@ -69,10 +79,13 @@ mod rate_spent;
 mod rate_store;
 mod rate_table;
 mod rate_told;
+mod redirect;
 mod request_id;
 mod respond;
 mod rewrite;
 mod rewrite_path;
+mod security_headers;
+mod security_policies;
 #[cfg(test)]
 pub(crate) mod trial;
 mod websocket;
@@ -80,18 +93,25 @@ mod websocket;
 filters! {
     adaptive_concurrency => AdaptiveConcurrency,
     api_key => ApiKey,
+    basic_auth => BasicAuth,
     body_limit => BodyLimit,
     client_ip => ClientIp,
     concurrency => Concurrency,
     consumer => Consumer,
+    cors => Cors,
+    csrf => Csrf,
     grpc_web => GrpcWeb,
     headers => Headers,
+    ip_rules => IpRules,
+    maintenance => Maintenance,
     plugin => Plugin,
     quota => QuotaFilter,
     rate_limit => RateLimit,
+    redirect => Redirect,
     request_id => RequestId,
     respond => Respond,
     rewrite => Rewrite,
+    security_headers => SecurityHeaders,
     websocket => Websocket,
 }
 

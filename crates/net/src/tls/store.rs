@@ -126,8 +126,8 @@ impl Store {
     }
 }
 
-/// What is wrong with the files that the `tls` of a config name: those that cannot be read, or do not
-/// belong together. A certificate that has ended is a fault only if `strict`: a start takes it, for an
+/// What is wrong with the files that a config names: certificates and keys that cannot be read, or do not
+/// belong together, and lists of addresses. A certificate that has ended is a fault only if `strict`: a start takes it, for an
 /// old certificate is better than none. `folder` is where relative paths begin.
 pub fn check_files(config: &Config, folder: &Path, strict: bool) -> Vec<Fault> {
     let store = Store::default();
@@ -136,7 +136,13 @@ pub fn check_files(config: &Config, folder: &Path, strict: bool) -> Vec<Fault> {
         trial: true,
         ..store.ground(folder)
     };
-    make(config, &ground).err().unwrap_or_default()
+    let mut faults = make(config, &ground).err().unwrap_or_default();
+    faults.extend(
+        crate::ip_lists::read(config, folder)
+            .err()
+            .unwrap_or_default(),
+    );
+    faults
 }
 
 type Made = HashMap<String, Secured>;

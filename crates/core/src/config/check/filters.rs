@@ -123,7 +123,7 @@ impl Proved {
 }
 
 /// The filters that prove a consumer.
-const PROVERS: [&str; 2] = ["api_key", "consumer"];
+const PROVERS: [&str; 3] = ["api_key", "basic_auth", "consumer"];
 
 #[cfg(test)]
 mod tests {
