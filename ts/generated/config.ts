@@ -440,7 +440,7 @@ export type FieldName = string;
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BasicAuthFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | ConsumerFilter | CorsFilter | CsrfFilter | GrpcWebFilter | HeadersFilter | IpRulesFilter | MaintenanceFilter | PluginFilter | QuotaFilter | RateLimitFilter | RedirectFilter | RequestIdFilter | RespondFilter | RewriteFilter | SecurityHeadersFilter | WebsocketFilter;
+export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BasicAuthFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | ConsumerFilter | CorsFilter | CsrfFilter | GrpcWebFilter | HeadersFilter | IpRulesFilter | MaintenanceFilter | PluginFilter | QuotaFilter | RateLimitFilter | RedirectFilter | RequestIdFilter | RespondFilter | RewriteFilter | SecurityHeadersFilter | TimeoutFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
@@ -1273,6 +1273,13 @@ export type Terms = 'accepted';
 
 /** What the field says: 1 to 8192 printable ASCII characters on one line. */
 export type Text = string;
+
+/** Gives a request, with its response, so long. */
+export interface TimeoutFilter {
+  use: 'timeout';
+  /** From here to the last byte of the response. The upstream's own `timeouts` hold beside it. Required. */
+  after: Duration;
+}
 
 /** What a TLS listener serves, and whom. */
 export interface TlsServer {

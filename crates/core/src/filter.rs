@@ -443,6 +443,11 @@ impl Cx<'_> {
         self.acts.bridge(form);
     }
 
+    /// The response must be whole by then, or is 504, or cut once it has begun. Of several deadlines the soonest counts; a tunnel has none.
+    pub fn end_by(&mut self, at: Nanos) {
+        self.acts.end_by(self.filter, at);
+    }
+
     /// The most bytes of request body that may pass: more is 413, or an abort once a response began.
     pub fn limit_body(&mut self, bytes: u64) {
         self.acts.bodies.limit(bytes);

@@ -57,7 +57,8 @@ pub fn of_call(request: &Head) -> Option<&'static [u8]> {
 
 /// Turns a refusal into what a client of gRPC or gRPC-Web (its media type is `kind`) reads: a head that is its own trailers.
 pub fn refuse(request: &Head, kind: &[u8], reply: &Reply, response: &mut Head, body: &mut Vec<u8>) {
-    let late = reply.code == "response_timeout" && request.find(b"grpc-timeout").is_some();
+    let told = request.find(b"grpc-timeout").is_some();
+    let late = reply.code == "timeout" || (reply.code == "response_timeout" && told);
     let status = if late {
         DEADLINE_EXCEEDED
     } else {
@@ -231,6 +232,7 @@ mod tests {
             (503, "x", "", "14"),
             (504, "response_timeout", "", "14"),
             (504, "response_timeout", "1S", "4"),
+            (504, "timeout", "", "4"),
             (504, "connect_timeout", "1S", "14"),
         ];
         for (status, code, timeout, want) in cases {

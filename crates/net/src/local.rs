@@ -82,7 +82,7 @@ impl Shard {
         if let Err(next) = self.flush(i, t) {
             return Some(next);
         }
-        self.wheel.set(i, t.answer_by);
+        self.arm(i, t, t.answer_by);
         self.say_local(i, t, word);
         Some(Next::Wait)
     }
@@ -97,7 +97,7 @@ impl Shard {
             if let Err(next) = self.flush(i, t) {
                 return next;
             }
-            self.wheel.set(i, t.answer_by);
+            self.arm(i, t, t.answer_by);
         }
         if t.flags.local_read || t.flags.local_deaf {
             t.body_came(self.now);
@@ -151,7 +151,7 @@ impl Shard {
             t.flags.local_read = true;
             if waits {
                 t.answer_by = self.now + settings(t).response;
-                self.wheel.set(i, t.answer_by);
+                self.arm(i, t, t.answer_by);
             }
         }
         self.outbox.events.push(event);
@@ -231,7 +231,7 @@ impl Shard {
     }
 
     fn answer_local(&mut self, i: u32, t: &mut Txn, info: Option<ResponseInfo>) -> Next {
-        self.wheel.clear(i);
+        self.disarm(i, t);
         let Some(info) = info.filter(|_| t.run.exchange.response.status() != 101) else {
             self.local_over(i, t);
             return self.forward_failed(i, t, Failure::BadResponse);
@@ -284,7 +284,7 @@ impl Shard {
         };
         t.flags.local_deaf = deaf;
         if deaf && t.stage == Stage::Local {
-            self.wheel.set(x.place, t.answer_by);
+            self.arm(x.place, &t, t.answer_by);
         }
         self.step(x.place, t, |shard, t| {
             if deaf {

@@ -9,6 +9,7 @@ use crate::filter::{Ask, AskId, Join};
 use crate::grpc::Web;
 use crate::quota::ChargeCall;
 use crate::store::LeaseCall;
+use crate::Nanos;
 
 /// What a request wants from outside. Drained by the owner of the thread after every call.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Acts {
     pub(super) refusals: usize,
     next: u32,
     web: Option<Web>,
+    /// By when the response must be whole, and whose word that is.
+    deadline: Option<(Nanos, u16)>,
 }
 
 #[derive(Clone, Copy)]
@@ -100,6 +103,22 @@ impl Acts {
         self.effects.pop_front()
     }
 
+    pub(crate) fn end_by(&mut self, filter: u16, at: Nanos) {
+        if at < self.deadline() {
+            self.deadline = Some((at, filter));
+        }
+    }
+
+    /// By when the response must be whole; the largest number is never.
+    pub fn deadline(&self) -> Nanos {
+        self.deadline.map_or(Nanos::MAX, |(at, _)| at)
+    }
+
+    /// Takes the deadline away, and says whose it was.
+    pub(super) fn take_deadline(&mut self) -> Option<u16> {
+        self.deadline.take().map(|(_, filter)| filter)
+    }
+
     pub(crate) fn bridge(&mut self, form: Web) {
         self.web = Some(form);
     }
@@ -139,6 +158,7 @@ impl Acts {
         self.refusals = 0;
         self.next = 0;
         self.web = None;
+        self.deadline = None;
     }
 }
 

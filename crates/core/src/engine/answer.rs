@@ -3,6 +3,7 @@
 use super::acts::{Effect, Open};
 use super::{Env, InForce, Phase, Run, Step};
 use crate::filter::{Answer, Exchange, Failed, Join, Verdict, Who};
+use crate::filters;
 use crate::forward::{self, Failure};
 use crate::grpc;
 use crate::reply::{self, Reply};
@@ -126,6 +127,17 @@ impl Run {
             &forward::reply(failure),
             open.filter as usize,
         )
+    }
+
+    /// The deadline that a filter set has passed. None if a response is on its way to the client: then that is to be cut.
+    pub fn expired(&mut self, env: &mut Env<'_>) -> Option<Step> {
+        let filter = self.acts.take_deadline()?;
+        let snapshot = self.snapshot.clone()?;
+        if matches!(self.phase, Phase::Responded | Phase::Done) {
+            return None;
+        }
+        self.acts.cancel_joined(None);
+        Some(self.reply(env, &snapshot, &filters::timed_out(), filter.into()))
     }
 
     /// Writes a reply of the gateway's own, so that who asked can read it.

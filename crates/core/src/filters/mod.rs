@@ -15,6 +15,7 @@ use crate::snapshot::{Resolved, Shared};
 pub use body_limit::too_large as body_too_large;
 pub(crate) use headers::name_fault;
 pub use ip_list::{ip_files, ip_list, IpFile, MAX_IP_FILE};
+pub use timeout::timed_out;
 
 macro_rules! filters {
     ($($name:ident => $filter:ident,)*) => {
@@ -86,6 +87,7 @@ mod rewrite;
 mod rewrite_path;
 mod security_headers;
 mod security_policies;
+mod timeout;
 #[cfg(test)]
 pub(crate) mod trial;
 mod websocket;
@@ -112,6 +114,7 @@ filters! {
     respond => Respond,
     rewrite => Rewrite,
     security_headers => SecurityHeaders,
+    timeout => Timeout,
     websocket => Websocket,
 }
 

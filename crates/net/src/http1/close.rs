@@ -189,7 +189,7 @@ impl Shard {
             return;
         }
         let stall = self.listener_of(i).stall;
-        self.wheel.set(i, self.now + stall);
+        self.arm(i, t, self.now + stall);
     }
 
     /// The client must send more of a body within the stall timeout, and all of it not slower than the listener allows.
@@ -210,7 +210,34 @@ impl Shard {
             let waited = t.waited + (self.now - t.waits_since);
             left = left.min(most.saturating_sub(waited));
         }
-        self.wheel.set(i, self.now + left);
+        self.arm(i, t, self.now + left);
+    }
+
+    /// Sets the client's deadline, or that of its request if this is sooner.
+    pub(crate) fn arm(&mut self, i: u32, t: &Txn, at: u64) {
+        self.wheel.set(i, at.min(end_by(t)));
+    }
+
+    /// The client has no deadline but that of its request, if a filter set one.
+    pub(crate) fn disarm(&mut self, i: u32, t: &Txn) {
+        match end_by(t) {
+            u64::MAX => self.wheel.clear(i),
+            at => self.wheel.set(i, at),
+        }
+    }
+
+    /// The deadline of a request has passed: it is answered, or what was begun is cut.
+    fn expired(&mut self, i: u32, t: &mut Txn) -> Option<Next> {
+        if self.now < end_by(t) {
+            return None;
+        }
+        if t.stage == Stage::Local {
+            self.local_over(i, t);
+        }
+        Some(match t.run.expired(&mut env!(self)) {
+            Some(step) => self.apply(i, t, step),
+            None => Next::Reset,
+        })
     }
 
     /// A client's deadline has passed.
@@ -223,9 +250,9 @@ impl Shard {
             self.close_client(i, None);
             return;
         };
-        self.step(i, t, |shard, t| match shard.asks_due(i, t) {
-            Some(next) => next,
-            None => shard.late(i, t),
+        self.step(i, t, |shard, t| {
+            let due = shard.expired(i, t).or_else(|| shard.asks_due(i, t));
+            due.unwrap_or_else(|| shard.late(i, t))
         });
     }
 
@@ -345,3 +372,13 @@ const INTERNAL: &[u8] =
     b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/problem+json\r\n\
 Content-Length: 112\r\nConnection: close\r\n\r\n\
 {\"type\":\"about:blank\",\"title\":\"Internal Server Error\",\"status\":500,\"code\":\"internal\",\"detail\":\"A fault inside.\"}";
+
+/// By when the response must be whole; never, before there is a request and once all is out.
+fn end_by(t: &Txn) -> u64 {
+    match t.stage {
+        Stage::Asking | Stage::Connecting | Stage::Awaiting | Stage::Local | Stage::Responding => {
+            t.run.acts.deadline()
+        }
+        _ => u64::MAX,
+    }
+}

@@ -24,9 +24,12 @@ impl Shard {
             }
             match step {
                 Step::Wait => {
-                    self.ask_timer(i, t);
-                    if t.up == NONE || t.flags.headed {
+                    let asks = t.up == NONE || t.flags.headed;
+                    if asks {
                         t.stage = Stage::Asking;
+                    }
+                    self.ask_timer(i, t);
+                    if asks {
                         return Next::Again;
                     }
                     // A forward is on its way while a filter waits for something else.
@@ -34,6 +37,9 @@ impl Shard {
                 }
                 Step::Forward(id) => {
                     t.forward = id;
+                    if t.run.acts.deadline() != u64::MAX {
+                        self.wheel.set(i, t.run.acts.deadline());
+                    }
                     if self.may_be_local(i, t) {
                         if let Some(next) = self.begin_local(i, t, id) {
                             return next;
@@ -191,9 +197,9 @@ impl Shard {
     /// The earliest answer that time itself gives.
     pub(super) fn ask_timer(&mut self, i: u32, t: &mut Txn) {
         match t.asks.iter().map(|a| a.at).min() {
-            Some(at) => self.wheel.set(i, at),
+            Some(at) => self.arm(i, t, at),
             None if t.collect.is_some() => self.body_timer(i, t),
-            None => self.wheel.clear(i),
+            None => self.disarm(i, t),
         }
     }
 

@@ -70,7 +70,7 @@ impl Shard {
                 Moved::Some(n) => {
                     if t.body_came(self.now) && t.out.is_empty() {
                         // If the upstream takes nothing from here on, that is not the client's fault.
-                        self.wheel.clear(i);
+                        self.disarm(i, t);
                     }
                     n
                 }
@@ -201,7 +201,7 @@ impl Shard {
                     Some(false) => return self.response_cut(i, t, Failure::BadResponse),
                     None => {
                         // The app may be quiet for as long as it likes.
-                        self.wheel.clear(i);
+                        self.disarm(i, t);
                         self.local_drained(i, t);
                         return Next::Wait;
                     }
@@ -212,7 +212,7 @@ impl Shard {
                 Moved::Blocked => {
                     let stall = settings(t).stall;
                     self.wheel.set(t.up, self.now + stall);
-                    self.wheel.clear(i);
+                    self.disarm(i, t);
                     return Next::Wait;
                 }
                 Moved::End if matches!(t.response.reader, Reader::UntilClose) => {
