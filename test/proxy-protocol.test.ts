@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { connect as secure } from 'node:tls';
@@ -17,6 +17,7 @@ import { TLV, writeProxyHeader } from '../ts/parts.js';
 import { command, folder } from './kit/binary.js';
 import { certificate } from './kit/certificate.js';
 import { gateway } from './kit/gateway.js';
+import { listening, nginx, open, SBIN } from './kit/nginx.js';
 import { raw } from './kit/raw.js';
 import { type Site, site } from './kit/site.js';
 import { until } from './kit/until.js';
@@ -44,43 +45,7 @@ async function haproxy(t: TestContext, dir: string, name: string, sections: stri
   const file = join(dir, 'haproxy.cfg');
   const times = ['connect', 'client', 'server'].map((side) => `  timeout ${side} 10s\n`).join('');
   await writeFile(file, `global\n  nbthread 1\ndefaults\n  mode http\n${times}${sections}`);
-  await listening(command(t, 'haproxy', ['-db', '-f', file], PATH), join(dir, name));
-}
-
-/** nginx with one server in `dir`, on its socket `s`. */
-async function nginx(t: TestContext, dir: string, server: string): Promise<void> {
-  const file = join(dir, 'nginx.conf');
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
-  const user = process.getuid?.() === 0 ? 'user root;' : '';
-  await writeFile(
-    file,
-    `${user}
-daemon off;
-master_process off;
-pid ${dir}/nginx.pid;
-error_log ${dir}/error.log error;
-events {}
-http {
-  access_log off;
-  ${temporary.map((part) => `${part}_temp_path ${dir}/${part};`).join(' ')}
-  server { ${server} }
-}
-`,
-  );
-  const words = ['-p', dir, '-e', join(dir, 'error.log'), '-c', file];
-  await listening(command(t, 'nginx', words, PATH), join(dir, 's'));
-}
-
-/** Where Debian keeps servers, which is not on every user's PATH. */
-const PATH = { env: { PATH: `${process.env.PATH}:/usr/sbin` } };
-
-async function listening(running: ReturnType<typeof command>, path: string): Promise<void> {
-  await until(async () => {
-    assert.equal(running.child.exitCode, null, running.stdout + running.stderr);
-    const socket = await open(path).catch(() => undefined);
-    socket?.destroy();
-    return socket !== undefined;
-  }, path);
+  await listening(command(t, 'haproxy', ['-db', '-f', file], SBIN), join(dir, name));
 }
 
 /** A certificate for `name` that vouches for itself. */
@@ -91,13 +56,6 @@ async function made(dir: string, name: string): Promise<{ key: string; cert: str
   const words = says.flatMap((extension) => ['-addext', extension]);
   await run('openssl', ['req', '-x509', '-subj', `/CN=${name}`, ...words, ...kind]);
   return { key, cert };
-}
-
-function open(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path, () => resolve(socket));
-    socket.once('error', reject);
-  });
 }
 
 /** Sends a request, and resolves with the body of its answer, which has to be 200. */
