@@ -1,6 +1,6 @@
 //! Dates as HTTP writes them.
 //!
-//! Source: RFC 9110 section 5.6.7 (IMF-fixdate). The calendar is the proleptic Gregorian one, by
+//! Source: RFC 9110 section 5.6.7 (IMF-fixdate; the two older forms are read, never written). The calendar is the proleptic Gregorian one, by
 //! counting days in eras of 400 years.
 //! Units: seconds since 1970-01-01T00:00:00Z. Bound: the year has four digits; later times are
 //! written as the last second of 9999.
@@ -22,6 +22,79 @@ pub fn imf_fixdate(unix_secs: u64) -> [u8; 29] {
     two(&mut text[20..22], second / 60 % 60);
     two(&mut text[23..25], second % 60);
     text
+}
+
+/// Reads a date in any of the three forms of HTTP; none for what is no date, or one before 1970. The name of the day is not
+/// compared with the date. `now` says which century a year of two digits means: not more than 50 years ahead.
+pub fn parse(text: &[u8], now: u64) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (day_name, rest) = text.split_once(' ')?;
+    let (day, month, year, time) = match day_name.strip_suffix(',') {
+        // `Sunday, 06-Nov-94 08:49:37 GMT`
+        Some(_) if rest.as_bytes().get(2) == Some(&b'-') => {
+            let (date, time) = rest.strip_suffix(" GMT")?.split_once(' ')?;
+            let mut parts = date.splitn(3, '-');
+            let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+            (day, month, full_year(digits(year, 2)?, now), time)
+        }
+        // `Sun, 06 Nov 1994 08:49:37 GMT`
+        Some(_) => {
+            let mut parts = rest.strip_suffix(" GMT")?.splitn(4, ' ');
+            let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+            (day, month, digits(year, 4)?, parts.next()?)
+        }
+        // `Sun Nov  6 08:49:37 1994`
+        None => {
+            let (month, rest) = rest.split_once(' ')?;
+            let (day, rest) = rest.split_at_checked(2)?;
+            let (time, year) = rest.strip_prefix(' ')?.split_once(' ')?;
+            (day.trim_start(), month, digits(year, 4)?, time)
+        }
+    };
+    let day = digits(day, day.len().clamp(1, 2))?;
+    let month = MONTHS.iter().position(|m| m == month.as_bytes())? as u64 + 1;
+    let [h1, h2, b':', m1, m2, b':', s1, s2] = *time.as_bytes() else {
+        return None;
+    };
+    let pair = |a: u8, b: u8| {
+        (a.is_ascii_digit() && b.is_ascii_digit())
+            .then(|| u64::from(a - b'0') * 10 + u64::from(b - b'0'))
+    };
+    let (hour, minute, second) = (pair(h1, h2)?, pair(m1, m2)?, pair(s1, s2)?);
+    let days = days_since(year, month, day)?;
+    // 60 is a leap second.
+    (hour < 24 && minute < 60 && second <= 60)
+        .then_some(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+fn digits(text: &str, len: usize) -> Option<u64> {
+    let all = text.len() == len && text.bytes().all(|b| b.is_ascii_digit());
+    all.then(|| text.parse().ok())?
+}
+
+fn full_year(two: u64, now: u64) -> u64 {
+    let (this, ..) = civil(now.min(LAST) / 86_400);
+    let year = this - this % 100 + two;
+    if year > this + 50 {
+        year - 100
+    } else {
+        year
+    }
+}
+
+/// Days from 1970-01-01 to this one; none if there is no such day, or it is before.
+fn days_since(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || day == 0 || day > 31 {
+        return None;
+    }
+    // The inverse of `civil`.
+    let march_year = if month > 2 { year } else { year - 1 };
+    let (era, of_era) = (march_year / 400, march_year % 400);
+    let march_month = (month + 9) % 12;
+    let of_year = (153 * march_month + 2) / 5 + day - 1;
+    let days = era * DAYS_IN_ERA + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    let days = days.checked_sub(DAYS_TO_1970)?;
+    (civil(days) == (year, month, day)).then_some(days)
 }
 
 /// Year, month and day of the month, both from 1, of a day counted from 1970-01-01.
@@ -82,6 +155,40 @@ mod tests {
             let got = imf_fixdate(secs);
             assert_eq!(std::str::from_utf8(&got), Ok(text), "{secs}");
         }
+    }
+
+    #[test]
+    fn dates_are_read_in_three_forms() {
+        const NOW: u64 = 1_800_000_000; // 2027
+        for (text, secs) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(784_111_777)),
+            ("Sun Nov  6 08:49:37 1994", Some(784_111_777)),
+            ("Sun Nov 16 08:49:37 1994", Some(784_975_777)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Tuesday, 01-Jan-30 00:00:00 GMT", Some(1_893_456_000)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(LAST)),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", None),
+            ("Tue, 30 Feb 2021 00:00:00 GMT", None),
+            ("Tue, 00 Feb 2021 00:00:00 GMT", None),
+            ("Tue, 01 Feb 2021 24:00:00 GMT", None),
+            ("Tue, 01 Feb 2021 0:00:00 GMT", None),
+            ("Tue, +1 Feb 2021 00:00:00 GMT", None),
+            ("Tue, 01 Feb 2021 00:00:00 UTC", None),
+            ("Tue, 01 feb 2021 00:00:00 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37 GMT ", None),
+            ("Sun, ", None),
+            ("1800000000", None),
+            ("", None),
+            ("Sun Nov", None),
+            ("Sun Nov \u{e9}1 00:00:00 1994", None),
+        ] {
+            assert_eq!(parse(text.as_bytes(), NOW), secs, "{text}");
+        }
+        for secs in (0..LAST).step_by(86_400 * 97 + 3671) {
+            assert_eq!(parse(&imf_fixdate(secs), NOW), Some(secs));
+        }
+        assert_eq!(parse(b"\xff, 06 Nov 1994 08:49:37 GMT", NOW), None);
     }
 
     #[test]
