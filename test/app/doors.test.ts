@@ -72,6 +72,31 @@ const CASES: readonly Case[] = [
     status: 200,
     answer: 'app /a',
   },
+  {
+    name: 'a file',
+    path: '/file/digits.txt',
+    status: 200,
+    answer: '0123456789',
+    fields: { 'content-length': '10', 'x-set': '1' },
+  },
+  {
+    name: 'a file, HEAD',
+    method: 'HEAD',
+    path: '/file/digits.txt',
+    status: 200,
+    answer: '',
+    fields: { 'content-length': '10' },
+  },
+  {
+    name: 'a part of a file',
+    path: '/file/digits.txt',
+    headers: { range: 'bytes=2-4' },
+    status: 206,
+    answer: '234',
+    fields: { 'content-range': 'bytes 2-4/10' },
+  },
+  { name: 'a large file', path: '/file/large.txt', status: 200, answer: /^w{500000}$/ },
+  { name: 'no file', path: '/file/none', status: 404, answer: /"static_not_found"/ },
   { name: 'a reply filter', path: '/filter/respond', status: 418, answer: 'tea' },
   {
     name: 'response headers, an app',
@@ -265,7 +290,11 @@ type Door = (one: Case) => Promise<Answer>;
 async function stand(
   t: TestContext,
 ): Promise<{ gateway: Gateway; doors: Record<'edge' | 'app' | 'inject', Door> }> {
-  const path = await folder(t, { 'app.ts': MODULE });
+  const path = await folder(t, {
+    'app.ts': MODULE,
+    'digits.txt': '0123456789',
+    'large.txt': 'w'.repeat(500_000),
+  });
   const up = await origin(t, (seen, response) => {
     const { url: at = '', method, body } = seen;
     if (at === '/up/reset') response.destroy();
@@ -314,6 +343,11 @@ async function stand(
           name: 'respond',
           match: { path: '/filter/respond' },
           filters: [{ use: 'respond', status: 418, body: 'tea' }],
+        },
+        {
+          name: 'files',
+          match: { path: '/file/*' },
+          filters: [set, { use: 'rewrite', strip_prefix: '/file' }, { use: 'static', root: path }],
         },
         { name: 'headers', match: { path: '/filter/headers' }, filters: [set], to },
         {

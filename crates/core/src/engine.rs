@@ -10,6 +10,7 @@ use std::sync::Arc;
 use wire::{Framing, Head, Method};
 
 use crate::body::Side;
+use crate::file::FileBody;
 use crate::filter::{
     Answer, AskId, Client, Cx, Exchange, Failed, Filter, Join, Outcome, Slot, Verdict, Who,
 };
@@ -52,7 +53,7 @@ pub enum Step {
     Forward(AskId),
     /// Send [`Exchange::response`], and then the body that follows the head of this forward.
     Respond(AskId),
-    /// Send [`Exchange::response`] and [`Run::reply_body`].
+    /// Send [`Exchange::response`] and [`Run::reply_file`], or [`Run::reply_body`] without one.
     Reply,
     /// Nothing until an answer arrives.
     Wait,
@@ -80,6 +81,8 @@ pub struct Run {
     pub exchange: Exchange,
     /// The body of a reply of the gateway's own.
     pub reply_body: Vec<u8>,
+    /// The file that follows the head of a reply in the place of that body.
+    pub reply_file: Option<Arc<FileBody>>,
     /// Pipes, taps, limits and asks.
     pub acts: Acts,
     snapshot: Option<InForce>,
@@ -302,6 +305,7 @@ impl Run {
         self.exchange.client.consumer = None;
         self.reply_body.clear();
         self.reply_body.shrink_to(KEPT_BODY);
+        self.reply_file = None;
         self.acts.clear();
         self.snapshot = None;
         self.route = None;

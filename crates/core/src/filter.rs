@@ -24,6 +24,7 @@ use wire::Head;
 
 use crate::body::{Pipe, Side, Tap};
 use crate::engine::Acts;
+use crate::file::{FileCall, Found, NoFile};
 use crate::grpc::Web;
 use crate::hops::Said;
 use crate::plugin::PluginVerdict;
@@ -169,6 +170,8 @@ pub enum Ask {
     Fetch(Box<FetchCall>),
     /// Call a plugin.
     Plugin(Box<PluginCall>),
+    /// Open a file.
+    File(Box<FileCall>),
     /// Wait for this long.
     Sleep(Nanos),
     /// Collect a whole body of at most `max` bytes.
@@ -252,6 +255,10 @@ pub enum Answer<'a> {
     },
     /// What the plugin said.
     Plugin(&'a PluginVerdict),
+    /// The file that was opened.
+    File(&'a Found),
+    /// There is no such file.
+    NoFile(NoFile),
     /// The time is over.
     Slept,
     /// The whole body.
@@ -286,6 +293,8 @@ pub enum Who {
     Store,
     /// A plugin, or the lack of one.
     Plugin,
+    /// The file system.
+    Files,
     /// A bound of the gateway itself.
     Gateway,
 }

@@ -66,7 +66,7 @@ pub fn refuse(request: &Head, kind: &[u8], reply: &Reply, response: &mut Head, b
     };
     let why: &str = match &reply.body {
         Body::Problem(why) | Body::Quota { why, .. } => why,
-        Body::Plain(..) | Body::Empty => wire::status::reason(reply.status),
+        Body::Plain(..) | Body::File(_) | Body::Empty => wire::status::reason(reply.status),
     };
     body.clear();
     response.set_status(200);

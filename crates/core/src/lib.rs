@@ -6,6 +6,7 @@
 //! - [`secret`] says what logs must not show.
 //! - [`trust`] walks the hops of proxies to the client.
 //! - [`engine`] runs a request through its filters; [`forward`] chooses where it goes.
+//! - [`file`] is what is asked and told of files.
 //! - [`plugin`] is what a plugin is told and may say.
 //! - [`quota`] counts what consumers used of windows of the calendar.
 //! - [`metrics`] names what is counted; [`error`] and [`reply`] say what a client is told.
@@ -18,6 +19,7 @@ pub mod access_log;
 pub mod body;
 pub mod config;
 pub mod engine;
+pub mod file;
 pub mod filter;
 pub mod filters;
 pub mod forward;

@@ -4,8 +4,11 @@
 //! about the inside: details of a fault go to the log.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use wire::Head;
+
+use crate::file::FileBody;
 
 /// An answer of the gateway's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub enum Body {
     },
     /// Any bytes, with their media type.
     Plain(Cow<'static, str>, Vec<u8>),
+    /// Bytes of a file, which the owner of the thread reads as the client takes them; its media type is among the fields.
+    File(Arc<FileBody>),
     /// None at all.
     Empty,
 }
@@ -53,6 +58,14 @@ impl Reply {
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Vec<u8>>) -> Self {
         self.fields.push((name.into(), value.into()));
         self
+    }
+
+    /// The file that its body is made of.
+    pub fn file(&self) -> Option<&Arc<FileBody>> {
+        match &self.body {
+            Body::File(file) => Some(file),
+            _ => None,
+        }
     }
 
     /// Writes the head into `head` and the body into `body`.
@@ -82,7 +95,8 @@ impl Reply {
                 set(head, b"content-type", kind.as_bytes());
                 body.extend_from_slice(bytes);
             }
-            Body::Empty => {}
+            // Its bytes come later.
+            Body::File(_) | Body::Empty => {}
         }
         for (name, value) in &self.fields {
             set(head, name.as_bytes(), value);

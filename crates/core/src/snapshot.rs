@@ -35,6 +35,8 @@ pub struct Resolved {
     pub plugins: HashMap<String, Arc<str>>,
     /// What stands in files of addresses, by their paths as the config has them.
     pub ip_lists: HashMap<String, Arc<[Cidr]>>,
+    /// Where relative paths of the config begin; empty for the working directory.
+    pub folder: PathBuf,
     /// What was made of `tls` of each upstream.
     pub upstream_tls: HashMap<String, Secured>,
     /// What was made of `tls` of each listener.

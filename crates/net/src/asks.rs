@@ -18,12 +18,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gateway_core::file::{Found, NoFile};
 use gateway_core::filter::Ask;
 use gateway_core::plugin::PluginVerdict;
 use gateway_core::quota::ChargeCall;
 use gateway_core::store::LeaseCall;
 use gateway_core::Nanos;
 
+use crate::files::readers::Readers;
 use crate::mailbox::{Mail, Mailbox};
 use crate::poll::monotonic;
 
@@ -41,6 +43,8 @@ pub(crate) struct Outside {
     pub plugins: Arc<Asks>,
     /// Calls of the store.
     pub store: Arc<Asks>,
+    /// Files that are not in memory.
+    pub files: Readers,
 }
 
 #[derive(Default)]
@@ -116,6 +120,10 @@ pub enum Brought {
     Store(Vec<i64>),
     /// A plugin's verdict.
     Plugin(Box<PluginVerdict>),
+    /// A file, or why there is none.
+    File(Result<Found, NoFile>),
+    /// Bytes of a file; none if they are not there any more.
+    Bytes(Option<Vec<u8>>),
     /// Nothing: the call failed.
     Failed,
     /// Nothing, and nobody should wait for it any more.

@@ -93,6 +93,7 @@ impl Gateway {
         let mut resolved = Resolved {
             apps: prepared.apps,
             plugins: modules.hold(prepared.plugins),
+            folder: prepared.folder.clone(),
             ..Resolved::default()
         };
         let tls = Store::default();
@@ -197,6 +198,7 @@ impl Gateway {
             resolved.apps = prepared.apps;
             resolved.plugins = state.modules.hold(prepared.plugins);
             folder = prepared.folder;
+            resolved.folder.clone_from(&folder);
         }
         self.tls
             .resolve(&config, &folder, &mut resolved)

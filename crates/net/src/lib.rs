@@ -19,6 +19,7 @@ mod certificates;
 mod chunks;
 mod conns;
 mod faults;
+mod files;
 mod gateway;
 mod guest;
 mod handover;

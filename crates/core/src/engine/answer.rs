@@ -146,6 +146,7 @@ impl Run {
             request, response, ..
         } = &mut self.exchange;
         reply.write(response, &mut self.reply_body);
+        self.reply_file = reply.file().cloned();
         if reply.status >= 400 {
             let bridged = self.acts.bridged().map(grpc::Web::kind);
             if let Some(kind) = bridged.or_else(|| grpc::of_call(request)) {

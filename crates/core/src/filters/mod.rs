@@ -15,28 +15,37 @@ use crate::snapshot::{Resolved, Shared};
 pub use body_limit::too_large as body_too_large;
 pub(crate) use headers::name_fault;
 pub use ip_list::{ip_files, ip_list, IpFile, MAX_IP_FILE};
+pub use r#static::unreadable as file_unreadable;
 pub use timeout::timed_out;
+
+/// A filter's name without the mark of one that is a word of Rust.
+const fn plain(name: &'static str) -> &'static str {
+    if let [b'r', b'#', rest @ ..] = name.as_bytes() {
+        if let Ok(rest) = std::str::from_utf8(rest) {
+            return rest;
+        }
+    }
+    name
+}
 
 macro_rules! filters {
     ($($name:ident => $filter:ident,)*) => {
         /// Every filter's name, in the order of the alphabet.
-        pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+        pub const NAMES: &[&str] = &[$(plain(stringify!($name))),*];
 
         /// Builds the filter called `name` from its object in the config. None if it has a fault,
         /// which is then reported, or if no filter has this name.
         pub fn build(name: &str, object: &Map<String, Value>, b: &mut Build<'_>) -> Option<Box<dyn Filter>> {
-            match name {
-                $(stringify!($name) => {
-                    let config = config::object::<$name::Config>(object, b.at, b.faults)?;
-                    Some(Box::new($name::$filter::build(config, b)?))
-                })*
-                _ => None,
-            }
+            $(if name == plain(stringify!($name)) {
+                let config = config::object::<$name::Config>(object, b.at, b.faults)?;
+                return Some(Box::new($name::$filter::build(config, b)?));
+            })*
+            None
         }
 
         /// The schema of every filter's config.
         pub fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, Schema)> {
-            vec![$((stringify!($name), generator.subschema_for::<$name::Config>())),*]
+            vec![$((plain(stringify!($name)), generator.subschema_for::<$name::Config>())),*]
         }
     };
 }
@@ -87,6 +96,11 @@ mod rewrite;
 mod rewrite_path;
 mod security_headers;
 mod security_policies;
+mod r#static;
+mod static_conditions;
+mod static_path;
+mod static_range;
+mod static_types;
 mod timeout;
 #[cfg(test)]
 pub(crate) mod trial;
@@ -114,6 +128,7 @@ filters! {
     respond => Respond,
     rewrite => Rewrite,
     security_headers => SecurityHeaders,
+    r#static => Static,
     timeout => Timeout,
     websocket => Websocket,
 }

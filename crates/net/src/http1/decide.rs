@@ -147,6 +147,7 @@ impl Shard {
                 t.run.open_forward(id, upstream);
                 return Some(Step::Forward(id));
             }
+            Ask::File(call) => return self.open_file(i, t, id, call),
             Ask::Plugin(ref call) => {
                 let timeout = call.timeout;
                 return self.ask_outside(i, t, id, (ask, Who::Plugin, timeout));
@@ -317,6 +318,9 @@ impl Shard {
         t.flags.close |= rest && (t.info.expect_continue || !within(t.info.framing, DRAIN));
         let head = &t.run.exchange.response;
         t.status = head.status();
+        if let Some(body) = t.run.reply_file.take() {
+            return self.begin_file(i, t, body);
+        }
         let is_head = t.run.exchange.request.method() == Method::Head;
         let bodiless = matches!(t.status, 204 | 304) || t.status < 200;
         let len = t.run.reply_body.len() as u64;

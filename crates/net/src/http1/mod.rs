@@ -10,6 +10,7 @@ mod body;
 mod close;
 mod decide;
 mod drive;
+mod files;
 mod handshake;
 mod head;
 mod introduce;

@@ -31,11 +31,11 @@ impl Shard {
             }
         };
         match asks.post(ask, at, to) {
-            Ok(_ticket) => {
+            Ok(ticket) => {
                 let until = Until::Answered {
                     serial,
                     who,
-                    _ticket,
+                    _ticket: Some(ticket),
                 };
                 t.asks.push(Pending { id, at, until });
                 None
@@ -80,6 +80,10 @@ impl Shard {
             return;
         };
         self.step(i, t, |shard, t| {
+            if let Brought::Bytes(bytes) = &brought {
+                let next = shard.file_came(i, t, serial, bytes.as_deref());
+                return next.unwrap_or(Next::Wait);
+            }
             let own = |a: &Pending| match a.until {
                 Until::Answered { serial: s, who, .. } if s == serial => Some(who),
                 _ => None,
@@ -93,7 +97,9 @@ impl Shard {
             let answer = match &brought {
                 Brought::Plugin(verdict) => Answer::Plugin(verdict),
                 Brought::Store(values) => Answer::Store(values),
-                Brought::Failed => shard.ask_failed(who, "error"),
+                Brought::File(Ok(found)) => Answer::File(found),
+                Brought::File(Err(why)) => Answer::NoFile(*why),
+                Brought::Failed | Brought::Bytes(_) => shard.ask_failed(who, "error"),
                 Brought::Late => shard.ask_late(who),
             };
             let step = t.run.answer(&mut env!(shard), id, answer);

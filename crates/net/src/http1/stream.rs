@@ -195,6 +195,21 @@ impl Shard {
             if received {
                 return Next::Later;
             }
+            if t.source.is_some() {
+                match self.read_file(i, t) {
+                    Moved::Some(n) => match self.pass_response(i, t, 0, n) {
+                        Next::Again => {}
+                        next => return next,
+                    },
+                    Moved::Blocked => {
+                        self.stall_timer(i, t);
+                        return Next::Wait;
+                    }
+                    Moved::End | Moved::Broken => return self.file_cut(i, t),
+                }
+                received = true;
+                continue;
+            }
             if t.up == NONE {
                 match local_end(t) {
                     Some(true) => continue,

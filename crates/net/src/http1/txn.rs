@@ -8,6 +8,7 @@ use super::body::Stream;
 use crate::asks::Ticket;
 use crate::buf::Buf;
 use crate::conns::NONE;
+use crate::files::Source;
 use crate::local::Local;
 
 /// A request, from its first byte to the last byte of its response. Taken from its thread's store
@@ -56,6 +57,8 @@ pub(crate) struct Txn {
     pub collect: Option<Collect>,
     /// What was collected: it goes upstream before what is still to be read.
     pub collected: Vec<u8>,
+    /// The file that is the body of the response.
+    pub source: Option<Source>,
     pub flags: Flags,
     /// By when the rest of a request's body, which nobody wants, must have come; 0 until its response is out.
     pub drain_by: u64,
@@ -163,7 +166,8 @@ pub(crate) enum Until {
     Answered {
         serial: u64,
         who: Who,
-        _ticket: Ticket,
+        /// None for a file, which is opened in any case.
+        _ticket: Option<Ticket>,
     },
 }
 
@@ -198,6 +202,7 @@ impl Txn {
         self.asks.clear();
         self.collect = None;
         self.collected = Vec::new();
+        self.source = None;
         self.flags = Flags::default();
         self.answers = Local::None;
         self.serial = 0;
