@@ -394,6 +394,42 @@ test('neighbours are sent to who accepts them, and caches are told', async (t) =
   }
 });
 
+test('requests behind each other are answered in order, with bodies or without', async (t) => {
+  const { port } = await serve(t, await site(t));
+  const ask = (line: string, more = '', body = '') => `${line} HTTP/1.1\r\nHost: a\r\n${more}\r\n${body}`;
+  const client = await raw(t, port);
+  const chunked = '5\r\nhello\r\n0\r\n\r\n';
+  await client.send(
+    [
+      ask('GET /large.png'),
+      ask('HEAD /large.png'),
+      ask('GET /digits.txt', 'Content-Length: 5\r\n', 'hello'),
+      ask('GET /digits.txt', 'Range: bytes=2-4\r\nTransfer-Encoding: chunked\r\n', chunked),
+      ask('GET /digits.txt', `If-None-Match: ${TAG}\r\n`),
+      ask('GET /empty.css'),
+      ask('GET /none'),
+      ask('GET /large.png', 'Range: bytes=-3\r\nConnection: close\r\n'),
+    ].join(''),
+  );
+  const all = await client.waitForClose();
+  const answers = all.split(/(?=HTTP\/1\.1 \d)/);
+  const told = answers.map((one) => {
+    const at = one.indexOf('\r\n\r\n') + 4;
+    return [one.slice(9, 12), one.length - at];
+  });
+  const last = told[6]?.[1];
+  assert.deepEqual(told, [
+    ['200', 300_000],
+    ['200', 0],
+    ['200', 10],
+    ['206', 3],
+    ['304', 0],
+    ['200', 0],
+    ['404', last],
+    ['206', 3],
+  ]);
+});
+
 test('curl resumes, compares, and asks for parts, as its users do', async (t) => {
   const dir = await site(t);
   const { url } = await serve(t, dir, { precompressed: ['gzip'] });
