@@ -4,6 +4,10 @@ use crate::hash::mix64;
 use crate::lease::{whole, Fallback, Lease, LeaseAsk, MS};
 use crate::limit::{Answer, Said, MAX_BACK};
 
+mod floor;
+
+pub(crate) use floor::Floor;
+
 /// A key at one node. Times are nanoseconds; tokens are counted in whole ones.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeaseState {
@@ -189,18 +193,6 @@ impl LeaseState {
         self.leave(lease, nodes);
         let wait = (INTERVAL << self.failures.min(8)).min(Lease::BACK_OFF as i64);
         self.pace = self.at + wait + TOLERANCE;
-    }
-
-    /// What a key begins from that takes a place in a set with this floor.
-    pub(crate) fn from_floor(floor: &Floor, lease: &Lease, now: i64) -> Self {
-        let owed = floor.owed_until.saturating_sub(now).max(0);
-        Self {
-            at: now,
-            tat: floor.tat,
-            own: floor.own,
-            debt: owed.saturating_add(lease.interval() - 1) / lease.interval(),
-            ..Self::NEW
-        }
     }
 
     /// How much would be lost if this key left: the least goes first.
@@ -461,31 +453,6 @@ impl LeaseState {
                 *time = time.saturating_add(by);
             }
         }
-    }
-}
-
-/// What the keys that left a set had used. What is owed is forgotten as fast as the limit forgets.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Floor {
-    tat: i64,
-    own: i64,
-    owed_until: i64,
-}
-
-impl Floor {
-    /// Of a set that nobody left.
-    pub(crate) const NEW: Self = Self {
-        tat: NEVER,
-        own: NEVER,
-        owed_until: NEVER,
-    };
-
-    /// Adds what a key leaves behind.
-    pub(crate) fn join(&mut self, lease: &Lease, left: &LeaseState) {
-        let owed = (left.debt + left.flight).saturating_mul(lease.interval());
-        self.tat = self.tat.max(left.tat);
-        self.own = self.own.max(left.own);
-        self.owed_until = self.owed_until.max(left.at.saturating_add(owed));
     }
 }
 

@@ -341,5 +341,8 @@ impl Together {
 const MOST_SPARE: usize = 64;
 
 #[cfg(test)]
+#[path = "rate_mixed_back_tests.rs"]
+mod back_tests;
+#[cfg(test)]
 #[path = "rate_mixed_tests.rs"]
 mod tests;
