@@ -590,6 +590,10 @@ export interface Settings {
   adminAllowHosts: Array<string>
   /** `state_dir`: where the last good config is kept, if it is. */
   stateDir?: string
+  /** `history.revisions`: how many published configs are kept there. */
+  historyRevisions: number
+  /** `history.size`, in bytes. */
+  historyBytes: number
   /** `drain_timeout`, in milliseconds. */
   drainTimeoutMs: number
   /** `apps`. */

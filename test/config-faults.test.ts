@@ -109,9 +109,9 @@ test('variables are filled in, take the type of their text, and are missed', asy
   ];
   const path = await folder(t, Object.fromEntries(cases.map(([name, text]) => [name, text])));
   for (const [name, text, env, wanted] of cases) {
-    const { json, unset } = await loadFile(join(path, name), env);
+    const { json, faults } = await loadFile(join(path, name), env);
     assert.deepEqual(JSON.parse(json), { v: wanted }, text);
-    assert.deepEqual(unset, [], text);
+    assert.deepEqual(faults, [], text);
   }
 });
 

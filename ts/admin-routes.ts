@@ -10,6 +10,7 @@
  * | `GET /upstreams`| endpoints and their health                                                     |
  * | `GET /quotas`  | what consumers used of their quotas, 1000 at most; `/quotas/CONSUMER` for one          |
  * | `POST /reload`  | without a body the source is read again, with one (JSON) that is the config; 422 lists faults |
+ * | `POST /rollback`| `{"number": N}` publishes a config of the history again; 404 if it is not kept            |
  *
  * A page in a browser must not be able to use it: the Host has to be ours (against DNS rebinding; 421,
  * RFC 9110 section 15.5.20), a request that another site caused is refused (403), and a body has to be JSON.
@@ -38,7 +39,17 @@ export interface AdminSource {
   shown(): string;
   /** Host names, beyond those of loopback, that requests may be made to. */
   allowHosts(): readonly string[];
-  reload(json: string | undefined): Promise<Reloaded>;
+  reload(what: Reload): Promise<Reloaded>;
+}
+
+/** What is to be published, and on whose account. */
+export interface Reload {
+  /** The config; without it the source is read again. */
+  json?: string | undefined;
+  /** One of the history in place of both. */
+  number?: number;
+  /** How the history calls it. */
+  by: string;
 }
 
 /** How a reload went. */
@@ -67,6 +78,7 @@ export function adminHandler(source: AdminSource): Handler {
     '/quotas': { GET: () => json(200, source.quotas()) },
     '/quotas/{consumer}': { GET: (request) => quotasOf(request, source) },
     '/reload': { POST: (request) => reload(request, source) },
+    '/rollback': { POST: (request) => rollback(request, source) },
   };
   return async (request) => {
     const refusal = refuse(request, source.allowHosts());
@@ -106,7 +118,39 @@ async function reload(request: Request, source: AdminSource): Promise<Reply> {
   if (body.length > 0 && !/^application\/json\b/i.test(request.header('content-type') ?? '')) {
     return problem(415, 'not_json', 'a config is sent as application/json');
   }
-  const done = await source.reload(body.length > 0 ? body.toString('utf8') : undefined);
+  const what: Reload = { by: byOf(request, body.length > 0 ? 'admin API' : 'reload') };
+  if (body.length > 0) what.json = body.toString('utf8');
+  return replyOf(await source.reload(what));
+}
+
+async function rollback(request: Request, source: AdminSource): Promise<Reply> {
+  const body = await request.body(MAX_SMALL);
+  if (body === undefined) return problem(413, 'too_large', 'it takes {"number": N} and no more');
+  if (!/^application\/json\b/i.test(request.header('content-type') ?? '')) {
+    return problem(415, 'not_json', '{"number": N} is sent as application/json');
+  }
+  const number = numberOf(body.toString('utf8'));
+  if (number === undefined)
+    return problem(400, 'bad_number', 'it takes {"number": N}, with a whole N from 1');
+  return replyOf(await source.reload({ number, by: byOf(request, 'admin API') }));
+}
+
+function numberOf(json: string): number | undefined {
+  try {
+    const { number } = JSON.parse(json) as { number?: unknown };
+    return Number.isSafeInteger(number) && Number(number) > 0 ? Number(number) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Who it was, as the command line says; nobody is asked to prove it. */
+function byOf(request: Request, what: string): string {
+  const user = request.header('ironsluice-user') ?? '';
+  return /^[\w.@-]{1,64}$/.test(user) ? `${what} by ${user}` : what;
+}
+
+function replyOf(done: Reloaded): Reply {
   if (done.ok) return json(200, JSON.stringify({ revision: done.revision }));
   const status = STATUS[done.code] ?? 500;
   return problem(status, done.code, done.message, done.faults === undefined ? {} : { faults: done.faults });
@@ -156,9 +200,12 @@ const QUOTAS_OF = '/quotas/';
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 /** 16 MiB. */
 const MAX_BODY = 16 * 1024 * 1024;
+/** Of a body that names a number. */
+const MAX_SMALL = 1024;
 const STATUS: Record<string, number> = {
   config_invalid: 422,
   config_not_found: 422,
+  config_not_kept: 404,
   config_unreadable: 422,
   bind_failed: 409,
   admin_bind_failed: 409,

@@ -7,7 +7,7 @@
  * Bounds: {@link MAX_RELOADS} reloads at once; {@link RELOAD_MS} each.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { adminHandler, type Reloaded } from './admin-routes.js';
+import { adminHandler, type Reload, type Reloaded } from './admin-routes.js';
 import { type Choice, choose } from './http/load.js';
 import { attach } from './native.js';
 import { type Bind, listen } from './server.js';
@@ -40,7 +40,7 @@ export type ToWorker =
 export type FromWorker =
   | { type: 'listening'; address: string; served: Pick<Choice, 'engine' | 'why'> }
   | { type: 'failed'; why: string }
-  | { type: 'reload'; call: number; json: string | undefined };
+  | { type: 'reload'; call: number; what: Reload };
 
 async function run(port: MessagePort, start: Start): Promise<void> {
   const view = attach(start.id);
@@ -49,7 +49,7 @@ async function run(port: MessagePort, start: Start): Promise<void> {
   let lastCall = 0;
   const send = (message: FromWorker): void => port.postMessage(message);
 
-  const reload = (json: string | undefined): Promise<Reloaded> => {
+  const reload = (what: Reload): Promise<Reloaded> => {
     if (calls.size >= MAX_RELOADS) {
       return Promise.resolve({ ok: false, code: 'busy', message: 'other reloads have not ended yet' });
     }
@@ -67,7 +67,7 @@ async function run(port: MessagePort, start: Start): Promise<void> {
         RELOAD_MS,
       );
       calls.set(call, end);
-      send({ type: 'reload', call, json });
+      send({ type: 'reload', call, what });
     });
   };
 

@@ -23,8 +23,10 @@ export interface AdminOptions {
   /** Numbers of the store; see `store/figures.ts`. */
   store: SharedArrayBuffer;
   log: Log;
-  /** Reloads from the source, or from `json`; resolves with the revision. */
-  onReload(json: string | undefined): Promise<number>;
+  /** Reloads from the source, or from `json`; resolves with the revision. `by` is for the history. */
+  onReload(json: string | undefined, by: string): Promise<number>;
+  /** Publishes a config of the history again; resolves with the revision. */
+  onRollback(number: number, by: string): Promise<number>;
 }
 
 /** The admin listener of one gateway. */
@@ -88,7 +90,7 @@ export class Admin {
           worker.unref();
           resolve();
         } else if (message.type === 'failed') reject(this.#cannotBind(message.why));
-        else void this.#reload(message.call, message.json);
+        else void this.#reload(message);
       });
       worker.on('error', (error) => {
         this.#options.log.error({ err: wrap(error) }, 'the admin thread failed');
@@ -112,10 +114,13 @@ export class Admin {
     this.#restart.unref();
   }
 
-  async #reload(call: number, json: string | undefined): Promise<void> {
+  async #reload({ call, what }: Extract<FromWorker, { type: 'reload' }>): Promise<void> {
+    const { onReload, onRollback } = this.#options;
     let done: Reloaded;
     try {
-      done = { ok: true, revision: await this.#options.onReload(json) };
+      const { by, json, number } = what;
+      const published = number === undefined ? onReload(json, by) : onRollback(number, by);
+      done = { ok: true, revision: await published };
     } catch (error) {
       const { code, message } = wrap(error);
       done = { ok: false, code, message };

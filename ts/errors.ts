@@ -14,6 +14,8 @@ export type Code =
   | 'config_unreadable'
   /** The config was read and has faults; see {@link ConfigError.faults}. */
   | 'config_invalid'
+  /** No such revision of the config is kept. */
+  | 'config_not_kept'
   /** `init` would overwrite a file. */
   | 'config_exists'
   /** The config cannot be written. */
@@ -65,6 +67,16 @@ export interface Fault {
   fix: string;
 }
 
+/** A fault, and where it is in a file if that is known. */
+export interface LocatedFault extends Fault {
+  /** The file, as messages call it; the path of the fault is the one in this file. */
+  file?: string;
+  /** From 1. */
+  line?: number;
+  /** From 1, in UTF-16 units. */
+  column?: number;
+}
+
 /** What failed, why, and what mends it. */
 export class GateError extends Error {
   override readonly name: string = 'GateError';
@@ -84,11 +96,11 @@ export class GateError extends Error {
 export class ConfigError extends GateError {
   override readonly name = 'ConfigError';
   /** All faults, in the order of the text where that is known. */
-  readonly faults: readonly Fault[];
+  readonly faults: readonly LocatedFault[];
 
-  constructor(report: string, faults: readonly Fault[]) {
+  constructor(report: string, findings: readonly ({ fault: Fault } & Omit<LocatedFault, keyof Fault>)[]) {
     super('config_invalid', report);
-    this.faults = faults;
+    this.faults = findings.map(({ fault, ...place }) => ({ ...fault, ...place }));
   }
 }
 

@@ -12,8 +12,10 @@ import { checkMessage, checkTopic } from './app/topics.js';
 import { Certificates } from './certificates.js';
 import { ClientIpWatch } from './client-ip-watch.js';
 import { judge } from './config/check.js';
-import { folderOf, type Loaded, loadFile, loadValue } from './config/load.js';
+import { folderOf, type Loaded, loadFiles, loadValue } from './config/load.js';
+import { Touched } from './config/touched.js';
 import { GateError, wrap } from './errors.js';
+import { History, sourceOf } from './history.js';
 import { type Injected, Injector, type InjectRequest } from './inject.js';
 import { Ledger } from './ledger/ledger.js';
 import { createLog, type Log } from './log.js';
@@ -25,6 +27,7 @@ import { keep } from './state.js';
 import type { RedisSettings } from './store/address.js';
 import { storeOf } from './store/settings.js';
 import { Store } from './store/store.js';
+import { ConfigWatch } from './watch.js';
 
 /** How a gateway is run; nothing of it changes what requests get. */
 export interface GatewayOptions {
@@ -35,6 +38,8 @@ export interface GatewayOptions {
    * gateways, and the default address is one.
    */
   admin?: boolean;
+  /** Whether to reload when a file of the config changes; a config with faults is logged and changes nothing. Default: false. */
+  watch?: boolean;
 }
 
 /** A listener that was bound. */
@@ -60,6 +65,9 @@ export class Gateway {
   readonly #alive: NodeJS.Timeout = setInterval(() => {}, 2 ** 31 - 1);
   #loaded: Loaded;
   #settings: Settings;
+  /** What was read last, whatever came of it. */
+  #looked: Touched;
+  readonly #watch: ConfigWatch;
   #admin: Admin | undefined;
   #injector: Injector | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -77,6 +85,7 @@ export class Gateway {
   ) {
     this.#loaded = loaded;
     this.#settings = settings;
+    this.#looked = loaded.touched;
     this.#native = native;
     this.#code = code;
     this.#acme = acme;
@@ -86,6 +95,8 @@ export class Gateway {
     this.#resolver = new Resolver(native, log);
     this.#certificates = new Certificates(native, log);
     this.#clientIps = new ClientIpWatch(native, () => this.#loaded.json, log);
+    const touched = (): Touched[] => [this.#looked, this.#loaded.touched];
+    this.#watch = new ConfigWatch(touched, () => this.reload(undefined, 'watch'), log);
   }
 
   /** Starts a gateway; resolves when it takes traffic and host names were tried once. */
@@ -116,7 +127,8 @@ export class Gateway {
       await gateway.close(0);
       throw error;
     }
-    await gateway.#keep();
+    await gateway.#keep(loaded.number === undefined ? 'start' : `start at ${loaded.number}`);
+    if (options.watch === true) await gateway.#watch.start();
     return gateway;
   }
 
@@ -167,15 +179,34 @@ export class Gateway {
 
   /**
    * Publishes a config in one step; requests in flight keep theirs, no connection is lost.
-   * Without an argument the file is read again. Reloads run one after the other.
+   * Without an argument the files are read again. Reloads run one after the other.
    *
+   * @param by how the history calls it.
    * @returns the new revision.
    * @throws ConfigError or GateError; then the old config stays.
    */
-  reload(config?: unknown): Promise<number> {
-    const next = this.#turn.then(() => this.#reload(config));
-    this.#turn = next.catch(() => {});
-    return next;
+  reload(config?: unknown, by: string = config === undefined ? 'reload' : 'program'): Promise<number> {
+    return this.#next(async () => this.#publish(await this.#load(config), by));
+  }
+
+  /**
+   * Publishes a config of the history (`state_dir`) again. It holds until another is published, and over restarts for as
+   * long as the files of the config stay as they are.
+   *
+   * @param number as `ironsluice history` lists it.
+   * @param by how the history calls it.
+   * @returns the new revision.
+   * @throws GateError `config_not_kept`; ConfigError if it is no good config any more.
+   */
+  rollback(number: number, by = 'program'): Promise<number> {
+    return this.#next(async () => {
+      const history = this.#history();
+      if (history === undefined) throw noHistory();
+      const loaded = await history.read(number, this.#loaded);
+      const revision = await this.#publish(loaded, `rollback to ${number}, ${by}`);
+      await history.pin(number, loaded.named);
+      return revision;
+    });
   }
 
   /**
@@ -234,7 +265,17 @@ export class Gateway {
     return this.#closing;
   }
 
+  #next(publish: () => Promise<number>): Promise<number> {
+    const next = this.#turn.then(() => {
+      if (this.#closing !== undefined) throw new GateError('closed', 'the gateway is closed');
+      return publish();
+    });
+    this.#turn = next.catch(() => {});
+    return next;
+  }
+
   async #close(timeoutMs: number): Promise<void> {
+    this.#watch.stop();
     this.#resolver.stop();
     this.#certificates.stop();
     this.#clientIps.stop();
@@ -257,9 +298,7 @@ export class Gateway {
     }
   }
 
-  async #reload(config: unknown): Promise<number> {
-    if (this.#closing !== undefined) throw new GateError('closed', 'the gateway is closed');
-    const loaded = await this.#load(config);
+  async #publish(loaded: Loaded, by: string): Promise<number> {
     const settings = judge(loaded);
     const before = this.#admin;
     const admin = await this.#openAdmin(loaded, settings);
@@ -285,16 +324,19 @@ export class Gateway {
     if (admin !== before) void before?.close(); // it may have to deliver the answer to this reload first
     this.#certificates.watch(settings.hasTls);
     await this.#resolver.refresh('new');
-    await this.#keep();
+    await this.#keep(by);
     await opened;
     this.#log.info({ revision }, 'a config was published');
     return revision;
   }
 
   async #load(config: unknown): Promise<Loaded> {
-    const { source, label } = this.#loaded;
-    if (config !== undefined) return { ...loadValue(config), source };
-    if (source !== undefined) return { ...(await loadFile(source)), label };
+    const { source, named, touched } = this.#loaded;
+    if (config !== undefined) return { ...loadValue(config), source, named, touched };
+    if (source !== undefined) {
+      this.#looked = new Touched();
+      return loadFiles(named, process.env, this.#looked);
+    }
     throw new GateError(
       'config_not_found',
       'this gateway was not made from a file',
@@ -312,20 +354,31 @@ export class Gateway {
       settings: shown(loaded, settings),
       store: this.#code.store.figures,
       log: this.#log,
-      onReload: (json) => this.reload(json === undefined ? undefined : parse(json)),
+      onReload: (json, by) => this.reload(json === undefined ? undefined : parse(json), by),
+      onRollback: (number, by) => this.rollback(number, by),
     });
   }
 
   /** A disk that is full stops no traffic and no reload; it is said, loudly. */
-  async #keep(): Promise<void> {
-    const { source, json } = this.#loaded;
-    const { stateDir } = this.#settings;
-    if (source === undefined || stateDir === undefined) return;
+  async #keep(by: string): Promise<void> {
+    const { json, number, shown } = this.#loaded;
+    const { stateDir, historyRevisions: revisions, historyBytes: bytes } = this.#settings;
+    const history = this.#history();
+    if (history === undefined || stateDir === undefined) return;
     try {
-      await keep(stateDir, source, json);
+      await keep(stateDir, sourceOf(this.#loaded), json);
+      await history.add(json, JSON.stringify(shown()), by, { revisions, bytes });
+      if (number === undefined) await history.unpin();
     } catch (error) {
       this.#log.error({ err: wrap(error), state_dir: stateDir }, 'the last good config was not kept');
     }
+  }
+
+  /** Where configs are kept, if they are: only those that have a file. */
+  #history(): History | undefined {
+    const { stateDir } = this.#settings;
+    if (this.#loaded.source === undefined || stateDir === undefined) return undefined;
+    return new History(stateDir, sourceOf(this.#loaded));
   }
 }
 
@@ -389,6 +442,10 @@ class Code {
 
 function shown(loaded: Loaded, { adminAllowHosts }: Settings): { allowHosts: string[]; shown: string } {
   return { allowHosts: adminAllowHosts, shown: JSON.stringify(loaded.shown()) };
+}
+
+function noHistory(): GateError {
+  return new GateError('config_not_kept', 'no configs are kept', 'add state_dir: to the config');
 }
 
 function parse(json: string): unknown {

@@ -44,7 +44,7 @@ export type {
   WebSocketHandlers,
   WebSocketOptions,
 } from './app/websocket.js';
-export type { Code, Fault } from './errors.js';
+export type { Code, Fault, LocatedFault } from './errors.js';
 export { ConfigError, GateError } from './errors.js';
 export type { GatewayOptions, Listening } from './gateway.js';
 export type { Config } from './generated/config.js';

@@ -34,9 +34,17 @@ export async function run(words: readonly string[]): Promise<Outcome> {
     case 'start':
       return (await import('./commands/start.js')).start(values);
     case 'check':
-      return (await import('./commands/check.js')).check(rest[0] ?? values.config, values);
+      return (await import('./commands/check.js')).check(rest[0], values);
+    case 'fmt':
+      return (await import('./commands/fmt.js')).fmt(rest, values);
     case 'reload':
       return (await import('./commands/reload.js')).reload(values);
+    case 'history':
+      return (await import('./commands/history.js')).history(values);
+    case 'rollback':
+      return (await import('./commands/rollback.js')).rollback(rest[0], values);
+    case 'completions':
+      return (await import('./commands/completions.js')).completions(rest[0]);
     case 'doctor':
       return (await import('./commands/doctor.js')).doctor(values);
     case 'cert':

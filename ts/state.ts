@@ -7,7 +7,7 @@
  * A write is whole or not at all: temporary file, fsync, rename, fsync of the directory.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 /** What is kept. */
@@ -38,11 +38,12 @@ export async function keep(
 }
 
 /**
- * Writes a file that others may not read, whole or not at all; makes its directory, of mode 0700.
+ * Writes a file that others may not read, whole or not at all; makes its directory, of mode 0700. One that is there is
+ * replaced, or is an error (`EEXIST`) if the file `isNew`.
  *
  * @throws what the file system throws, and an error if the directory belongs to somebody else.
  */
-export async function put(path: string, text: string): Promise<void> {
+export async function put(path: string, text: string, isNew = false): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await own(folder);
@@ -55,7 +56,10 @@ export async function put(path: string, text: string): Promise<void> {
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    if (isNew) {
+      await link(temporary, path);
+      await rm(temporary);
+    } else await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
@@ -91,6 +95,10 @@ export async function own(folder: string): Promise<void> {
 }
 
 function fileOf(folder: string, source: string): string {
-  const name = createHash('sha256').update(source).digest('hex').slice(0, 16);
-  return join(resolve(folder), `last-good-${name}.json`);
+  return join(resolve(folder), `last-good-${nameOf(source)}.json`);
+}
+
+/** What a source is called in a directory. */
+export function nameOf(source: string): string {
+  return createHash('sha256').update(source).digest('hex').slice(0, 16);
 }

@@ -47,7 +47,7 @@ export async function supervise(starting: Promise<Gateway>, log: Log): Promise<G
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => {
     starting
-      .then((started) => started.reload())
+      .then((started) => started.reload(undefined, 'SIGHUP'))
       .catch((error) => log.error({ err: wrap(error) }, 'the reload was refused; the old config stays'));
   });
   // A listener here also stops Node from opening its inspector on this signal.

@@ -30,6 +30,10 @@ pub struct Settings {
     pub admin_allow_hosts: Vec<String>,
     /// `state_dir`: where the last good config is kept, if it is.
     pub state_dir: Option<String>,
+    /// `history.revisions`: how many published configs are kept there.
+    pub history_revisions: u32,
+    /// `history.size`, in bytes.
+    pub history_bytes: f64,
     /// `drain_timeout`, in milliseconds.
     pub drain_timeout_ms: u32,
     /// `apps`.
@@ -213,6 +217,8 @@ fn settings(config: &Config) -> Settings {
         admin_bind,
         admin_allow_hosts,
         state_dir,
+        history_revisions: config.history.revisions.get() as u32,
+        history_bytes: config.history.size.bytes() as f64,
         drain_timeout_ms,
         apps: apps.collect(),
         plugins: plugins.collect(),

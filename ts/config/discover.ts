@@ -23,6 +23,11 @@ export function discover(named: string | undefined, env: Env = process.env, fold
   );
 }
 
+/** All that were named by `--config`, or the one that is found. */
+export function discoverAll(named: readonly string[] | undefined): string[] {
+  return named === undefined || named.length === 0 ? [discover(undefined)] : [...named];
+}
+
 /** Looked for in this order. */
 export const NAMES = [
   'ironsluice.config.ts',

@@ -12,10 +12,11 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { GateError } from '../errors.js';
 import { bundle, invalid } from './bundle.js';
+import { Touched } from './touched.js';
 
-/** The config that the module at `path` (absolute) exports. */
-export async function loadModule(path: string): Promise<unknown> {
-  const code = await bundle(path);
+/** The config that the module at `path` (absolute) exports; the files it was bundled from are added to `touched`. */
+export async function loadModule(path: string, touched: Touched = new Touched()): Promise<unknown> {
+  const code = await bundle(path, touched);
   // A directory of its own: mode 0700, and its address is new for every load.
   const folder = await mkdtemp(join(tmpdir(), 'ironsluice-'));
   try {

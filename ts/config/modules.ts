@@ -45,7 +45,7 @@ export async function bundles(loaded: Loaded, named: readonly NamedModule[]): Pr
   const texts = await Promise.all(
     named.map(async ({ path, module }) => {
       try {
-        return await bundle(resolve(base, module));
+        return await bundle(resolve(base, module), loaded.touched);
       } catch (error) {
         faults.push(moduleFault(path, (error as Error).message, 'mend the module, or name another'));
         return '';

@@ -14,12 +14,26 @@ import type { Fault } from '../errors.js';
 /** A fault, and where it is if that is known; line and column from 1. */
 export interface Finding {
   fault: Fault;
+  /** What messages call its file; without it, what they call the config. */
+  file?: string;
   line?: number;
   column?: number;
 }
 
-/** The report on the config called `label`; no newline at the end. */
+/** The report on the config called `label`, file by file; no newline at the end. */
 export function report(label: string, findings: readonly Finding[]): string {
+  const files = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    const file = finding.file ?? label;
+    const found = files.get(file);
+    if (found === undefined) files.set(file, [finding]);
+    else found.push(finding);
+  }
+  if (files.size === 0) files.set(label, []);
+  return [...files].map(([file, found]) => section(file, found)).join('\n');
+}
+
+function section(label: string, findings: readonly Finding[]): string {
   const rows = findings.map(({ fault, line, column }) => [
     line === undefined ? '' : `${line}:${column}`,
     visible(fault.path),

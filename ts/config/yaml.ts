@@ -19,6 +19,8 @@ import {
   parseDocument,
   Scalar,
   visit,
+  type YAMLMap,
+  type YAMLSeq,
 } from 'yaml';
 import type { Step } from './path.js';
 
@@ -81,6 +83,23 @@ export function readPlaced(text: string): Placed {
       return isScalar(node) && (node.type === Scalar.QUOTE_DOUBLE || node.type === Scalar.QUOTE_SINGLE);
     },
   };
+}
+
+/** The text of a YAML document without blemishes in one style: two spaces, comments and quotes as they were. */
+export function formatYaml(text: string): string {
+  const document = parseDocument(text, { stringKeys: true });
+  if (document.contents === null) return text.trim() === '' ? '' : `${text.replace(/\s+$/, '')}\n`;
+  visit(document, { Collection: (_key, node) => padded(node) });
+  // Lines are never folded: a long text stays one line, which can be searched for.
+  return document.toString({ lineWidth: 0, indentSeq: true });
+}
+
+/** `{ a: 1 }`, but `[a, b]`: the library has one padding for both. */
+function padded(node: YAMLMap | YAMLSeq): void {
+  const write = node.toString.bind(node);
+  const flowCollectionPadding = isMap(node) ? ' ' : '';
+  node.toString = (context, ...rest) =>
+    write(context === undefined ? context : { ...context, flowCollectionPadding }, ...rest);
 }
 
 /** The offset of the first alias that means nothing; else of the first, for together they mean too much. */

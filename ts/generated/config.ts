@@ -17,6 +17,13 @@ export interface Config {
    * @default "30s"
    */
   drain_timeout?: Duration;
+  /** The published configs that are kept in `state_dir`, for `ironsluice rollback`. */
+  history?: History;
+  /**
+   * More files of this config, as paths or patterns that begin beside the file that has them: `routes/*.yaml`. Their lists
+   * follow those of this file; other keys may stand in one file only.
+   */
+  include?: string[];
   /** Which requests go where: at most 100000. */
   routes?: Route[];
   /** A directory of the gateway's own, for the last good config and for what `acme` brings. Default: nothing is kept. */
@@ -492,6 +499,20 @@ export interface HeadersFilter {
   request?: HeaderChanges;
   /** Changes to the response before it is sent. Default: none. */
   response?: HeaderChanges;
+}
+
+/** What is kept of published configs. The oldest leave first; the newest stays whatever its size. */
+export interface History {
+  /**
+   * How many; 0 for none.
+   * @default 20
+   */
+  revisions?: number;
+  /**
+   * How many bytes all of them may have on disk, 1MiB to 1TiB.
+   * @default "64MiB"
+   */
+  size?: Size;
 }
 
 /** A host without its port: `api.example.com`, `*.example.com` (any depth below, not `example.com` itself), or `*` for all. */

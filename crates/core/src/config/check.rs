@@ -61,6 +61,9 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
             "add one such as { name: web, bind: 0.0.0.0:8080 }",
         ));
     }
+    if let Some(config) = config {
+        files(config, faults);
+    }
     most("listeners", read.listeners.len(), MAX_LISTENERS, faults);
     most("apps", read.apps.len(), MAX_APPS, faults);
     most("upstreams", read.upstreams.len(), MAX_UPSTREAMS, faults);
@@ -114,6 +117,20 @@ pub(super) fn check(config: Option<&Config>, read: &Read<'_>, faults: &mut Vec<F
     most("routes", count, MAX_REGEXES, faults);
     quota::check(&read.routes, faults);
     twins(&read.routes, &listeners, faults);
+}
+
+/// What is about the files of a config, and not about what it says.
+fn files(config: &Config, faults: &mut Vec<Fault>) {
+    if !config.include.is_empty() {
+        // Whoever reads files puts them together and takes the key away.
+        faults.push(Fault::on_key(
+            "include",
+            "only a config that is read from a file can include others",
+            "put the parts together in the program, or read the config from its file",
+        ));
+    }
+    let (least, most) = (super::history::LEAST_SIZE, Size::bytes_of(1 << 40));
+    within("history.size", config.history.size, least, most, faults);
 }
 
 /// Names by place; a name that is there already is a fault.

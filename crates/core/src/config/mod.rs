@@ -13,6 +13,7 @@ pub mod app;
 pub mod check;
 pub mod cidr;
 pub mod fault;
+pub mod history;
 pub mod http2;
 pub mod listener;
 pub mod object;
@@ -44,6 +45,7 @@ pub use self::acme::{Acme, Challenge};
 pub use self::app::App;
 pub use self::cidr::Cidr;
 pub use self::fault::{Fault, Why};
+pub use self::history::History;
 pub use self::http2::{Http2, Protocol, UpstreamHttp2};
 pub use self::listener::{Door, Listener, ListenerLimits, ListenerTimeouts, ProxyProtocol};
 pub use self::object::object;
@@ -68,6 +70,10 @@ pub struct Config {
     /// The schema of this file, for editors; not read.
     #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<String>,
+    /// More files of this config, as paths or patterns that begin beside the file that has them: `routes/*.yaml`. Their lists
+    /// follow those of this file; other keys may stand in one file only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
     /// Where limits with `scope: global` are counted: `memory`, or a Redis that several gateways share. Default: `memory`.
     #[serde(default)]
     pub store: Store,
@@ -80,6 +86,9 @@ pub struct Config {
     /// A directory of the gateway's own, for the last good config and for what `acme` brings. Default: nothing is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<File>,
+    /// The published configs that are kept in `state_dir`, for `ironsluice rollback`.
+    #[serde(default)]
+    pub history: History,
     /// How long requests in flight may take to finish when the gateway stops.
     #[serde(default = "drain_timeout")]
     pub drain_timeout: Duration,

@@ -48,6 +48,7 @@ fn every_key_is_read() {
             "admin": { "bind": "127.0.0.1:9999", "allow_hosts": ["gate.internal"] },
             "workers": 3,
             "state_dir": "/var/lib/gate",
+            "history": { "revisions": 5, "size": "2MiB" },
             "drain_timeout": "5s",
             "access_log": { "to": "/var/log/gate", "format": "$status" },
             "listeners": [{
