@@ -447,7 +447,7 @@ export type FieldName = string;
 export type File = string;
 
 /** A filter; `use` names it. */
-export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BasicAuthFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | ConsumerFilter | CorsFilter | CsrfFilter | GrpcWebFilter | HeadersFilter | IpRulesFilter | MaintenanceFilter | PluginFilter | QuotaFilter | RateLimitFilter | RedirectFilter | RequestIdFilter | RespondFilter | RewriteFilter | SecurityHeadersFilter | TimeoutFilter | WebsocketFilter;
+export type Filter = AdaptiveConcurrencyFilter | ApiKeyFilter | BasicAuthFilter | BodyLimitFilter | ClientIpFilter | ConcurrencyFilter | ConsumerFilter | CorsFilter | CsrfFilter | GrpcWebFilter | HeadersFilter | IpRulesFilter | MaintenanceFilter | PluginFilter | QuotaFilter | RateLimitFilter | RedirectFilter | RequestIdFilter | RespondFilter | RewriteFilter | SecurityHeadersFilter | StaticFilter | TimeoutFilter | WebsocketFilter;
 
 /** `json`, or a text with `$time`, `$client_ip`, `$peer`, `$consumer`, `$listener`, `$route`, `$upstream`, `$endpoint`, `$method`, `$host`, `$path`, `$query`, `$protocol`, `$status`, `$grpc_status`, `$code`, `$request_bytes`, `$response_bytes`, `$duration` (milliseconds), `$request_id`, `$header_NAME` (`_` for `-`) or `$proxy_VALUE` (a value of the PROXY header); `$$` is a dollar sign. */
 export type Format = string;
@@ -1258,6 +1258,54 @@ export type Size = string;
 
 /** Whether a browser guesses types. */
 export type SniffingPolicy = 'nosniff' | 'off';
+
+/**
+ * A coding in which a file may lie beside the file itself.
+ * - `br`: Brotli: `.br`.
+ * - `zstd`: Zstandard: `.zst`.
+ * - `gzip`: gzip: `.gz`.
+ */
+export type StaticCoding = 'br' | 'zstd' | 'gzip';
+
+/** Answers with files of a folder. */
+export interface StaticFilter {
+  use: 'static';
+  /** The folder: a path, relative to the config's file. The path of a request is looked for below it. Required. */
+  root: File;
+  /** The value of Cache-Control. Default: the field is not sent. */
+  cache_control?: string;
+  /** The media type of files whose extension is not known. Default: `application/octet-stream`. */
+  default_type?: string;
+  /** Whether names that begin with a dot are there for clients; `/.well-known/` always is. Default: false. */
+  dotfiles?: boolean;
+  /**
+   * The file below `root` that answers, with 200, where there is no other: for pages that find their way by themselves. Default:
+   * none, which is 404.
+   */
+  fallback?: string;
+  /** The names that are looked for in a directory, the first that is there; at most 8. Default: `[index.html]`. */
+  index?: string[];
+  /**
+   * Which compressed neighbours are sent to clients that accept them: of `app.js` these are `app.js.br`, `app.js.zst` and
+   * `app.js.gz`. Of those that a client likes equally, the first here. Default: none.
+   */
+  precompressed?: StaticCoding[];
+  /**
+   * What is done about symbolic links: `refuse`, `inside` (followed as long as they stay below `root`, which an absolute one does
+   * not), or `follow` wherever they lead. Default: `inside`.
+   */
+  symlinks?: StaticSymlinks;
+  /** Media types of extensions, in the place of those of the table, or beside them: `{ md: text/plain }`; at most 256. Default: none. */
+  types?: Record<string, string>;
+}
+
+/**
+ * What is done about symbolic links below a root. The root itself may be one.
+ * - `refuse`: A path with one in it is refused.
+ * - `inside`: They are followed as long as they stay below the root; an absolute one does not.
+ * - `follow`: They are followed wherever they lead.
+ */
+export type StaticSymlinks = 'refuse' | 'inside' | 'follow';
 
 /** `memory` for state of this process alone, or a Redis. */
 export type Store = 'memory' | RedisStore;
