@@ -12,7 +12,7 @@ const config = (status: number, more = ''): string => `
 admin: { bind: 127.0.0.1:0 }
 state_dir: state
 listeners: [{ name: web, bind: 127.0.0.1:0 }]
-routes: [{ name: r${status}, filters: [{ use: respond, status: ${status}, headers: { x-token: "\${TOKEN:-none}" } }] }]
+routes: [{ name: r${status}, filters: [{ use: respond, status: ${status}, headers: { x-value: "\${TOKEN:-none}" } }] }]
 ${more}`;
 
 interface Started {

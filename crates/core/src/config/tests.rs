@@ -368,6 +368,19 @@ fn each_fault_is_named_where_it_is() {
             ],
         ),
         (
+            with(
+                json!({ "include": ["a.yaml"], "history": { "revisions": 1001, "size": "1KiB" } }),
+            ),
+            vec![
+                ("history.revisions", "1001 is above the most, 1000"),
+                ("history.size", "\"1KiB\" is below the least, 1MiB"),
+                (
+                    "include",
+                    "only a config that is read from a file can include others",
+                ),
+            ],
+        ),
+        (
             route(json!({ "listeners": ["web", "wbe"] })),
             vec![("routes[0].listeners[1]", "no listener is called \"wbe\"")],
         ),
