@@ -99,7 +99,8 @@ export async function faultProxy(t: TestContext, target: number): Promise<FaultP
   });
   const reset = (): void => {
     for (const socket of sockets) {
-      if (socket.connecting) socket.destroy();
+      // A reset of a socket that is shutting down leaves a handle that Node waits for without end when the process ends.
+      if (socket.connecting || socket.writableEnded) socket.destroy();
       else socket.resetAndDestroy();
     }
   };
