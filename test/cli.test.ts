@@ -21,7 +21,7 @@ test('each command line has its exit code and its words', async (t) => {
       ['--help'],
       0,
       'stdout',
-      /init.*\n.*start.*\n.*check.*\n.*fmt.*\n.*reload.*\n.*history.*\n.*rollback.*\n.*doctor.*\n.*cert.*\n.*key.*\n.*ledger.*\n.*completions.*\n.*version/,
+      /init.*\n.*start.*\n.*check.*\n.*fmt.*\n.*reload.*\n.*history.*\n.*rollback.*\n.*doctor.*\n.*cert.*\n.*key.*\n.*ledger.*\n.*completions.*\n.*import.*\n.*version/,
     ],
     [['help', 'check'], 0, 'stdout', /^Usage: ironsluice check \[FILE\]/],
     [['start', '--help'], 0, 'stdout', /^Usage: ironsluice start .*SIGHUP reloads/s],

@@ -53,6 +53,8 @@ export async function run(words: readonly string[]): Promise<Outcome> {
       return (await import('./commands/key.js')).key(rest[0], rest[1], values);
     case 'ledger':
       return (await import('./commands/ledger.js')).ledger(rest[0], rest[1], values);
+    case 'import':
+      return (await import('./commands/import.js')).importFrom(rest[0], rest[1], values);
     case 'version': {
       const { version } = await import('./native.js');
       process.stdout.write(`ironsluice ${version()}\n`);

@@ -3,6 +3,7 @@
  */
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { until } from './until.js';
 
@@ -42,8 +43,16 @@ export interface Origin {
   stop(): Promise<void>;
 }
 
-/** Starts an origin; the default handler says 200 and `ok`. `port` is for one that comes back. */
-export async function origin(t: TestContext, handler: OriginHandler = ok, port = 0): Promise<Origin> {
+/**
+ * Starts an origin; the default handler says 200 and `ok`. `port` is for one that comes back. `upgraded` takes requests that ask for
+ * another protocol; without it they are answered as all others.
+ */
+export async function origin(
+  t: TestContext,
+  handler: OriginHandler = ok,
+  port = 0,
+  upgraded?: (request: IncomingMessage, socket: Duplex) => void,
+): Promise<Origin> {
   const seen: Seen[] = [];
   const server = createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, (request, response) => {
     const { headers, method = '', rawHeaders, socket, url = '' } = request;
@@ -57,6 +66,7 @@ export async function origin(t: TestContext, handler: OriginHandler = ok, port =
       void handler(Object.assign(request, { body: entry.body }), response);
     });
   });
+  if (upgraded !== undefined) server.on('upgrade', upgraded);
   let connections = 0;
   server.on('connection', (socket) => {
     connections += 1;

@@ -29,6 +29,7 @@ export const OPTIONS = {
   check: { type: 'boolean' },
   json: { type: 'boolean' },
   force: { type: 'boolean', short: 'f' },
+  output: { type: 'string', short: 'o' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -44,6 +45,7 @@ export interface Flags {
   check?: boolean | undefined;
   json?: boolean | undefined;
   force?: boolean | undefined;
+  output?: string | undefined;
   help?: boolean | undefined;
 }
 
@@ -152,6 +154,14 @@ export const COMMANDS = {
     what: 'Prints what completes this command line in a shell.',
     more: 'bash: source <(ironsluice completions bash). zsh: the same, after compinit. fish: ironsluice completions fish | source.',
   },
+  import: {
+    usage: 'import nginx FILE',
+    files: 2,
+    operand: ['nginx'],
+    flags: ['output', 'force', 'json'],
+    what: 'Writes the config of an nginx as one of this gateway, and says what it could not carry over. Exit 1 if something.',
+    more: 'Files that FILE includes are read too. --json prints what is said as { notes, faults }.',
+  },
   version: { usage: 'version', files: 0, flags: [], what: 'Prints the version.', more: '' },
 } as const satisfies Record<string, Command>;
 
@@ -181,6 +191,7 @@ export const FLAGS: Record<keyof typeof OPTIONS, string> = {
   watch: '-w, --watch           reload when a file of the config changes',
   check: '--check               write nothing',
   force: '-f, --force           overwrite the file',
+  output: '-o, --output FILE     write there, not to standard output',
   json: '--json                print for programs',
   help: '-h, --help            this text',
 };
