@@ -1,8 +1,12 @@
-/** The Rust benchmarks of `bench/micro`: runs them and makes a table of the JSON rows that they print. */
+/** The Rust benchmarks of `bench/micro`, and Node's of `bench/limiters`: runs them and makes a table of the JSON rows that they print. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { ROOT } from './process.js';
+import { fileURLToPath } from 'node:url';
+import { FOLDER, installed } from './peers/servers.js';
+import { ROOT, run } from './process.js';
 import { digits, type Row, table } from './report.js';
+
+const LIMITERS = fileURLToPath(new URL('../limiters/main.js', import.meta.url));
 
 /** One row as printed: a line of JSON, an object of numbers and strings. */
 export type MicroRow = Record<string, number | string>;
@@ -23,7 +27,10 @@ export async function runMicro(): Promise<MicroRow[]> {
   const code = await ended;
   if (code !== 0) throw new Error(`cargo ${args.join(' ')} ended with ${code}`);
   if (rows.length === 0) throw new Error('bench-micro printed no row');
-  return rows;
+  await installed('rate-limiter-flexible');
+  const { stdout } = await run(process.execPath, [LIMITERS, FOLDER]);
+  const lines = stdout.trim().split('\n');
+  return [...rows, ...lines.map((line) => JSON.parse(line) as MicroRow)];
 }
 
 /** The table of a result file. */

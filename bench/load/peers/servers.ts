@@ -9,7 +9,8 @@ import { ROOT, run } from '../process.js';
 import { nginx } from './nginx.js';
 import type { Peer } from './peer.js';
 
-const FOLDER = join(ROOT, 'bench/load/peers');
+/** The package that peers are installed in. */
+export const FOLDER = join(ROOT, 'bench/load/peers');
 
 /** uWebSockets.js without anything of ours. */
 export const uws: Peer = {
@@ -48,7 +49,7 @@ function program(name: string, at: number | string, ...words: string[]): string[
 }
 
 /** The version of a package of the peers, which is installed first. */
-async function installed(name: string): Promise<string> {
+export async function installed(name: string): Promise<string> {
   installing ??= install();
   await installing;
   return versionOf(FOLDER, name);

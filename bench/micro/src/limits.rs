@@ -6,13 +6,15 @@
 //!
 //! `admit` rows have a burst that never ends: each decision writes. `refuse` rows have none left.
 //! `state` rows also use what remains, for the response headers. `keyed` rows find one of 10 000
-//! keys of 16 bytes first, each side with its default hash.
+//! keys of 16 bytes first, each side with its default hash. `lease` is a limit that nodes share, as one of two decides.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::sync::atomic::AtomicU64;
 
-use algo::{Bucket, Decision, Gcra, GcraTable, Limit, LimitTable, Said};
+use algo::{
+    Bucket, Decision, Fallback, Gcra, GcraTable, Lease, LeaseTable, Limit, LimitTable, Said,
+};
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::nanos::Nanos;
@@ -68,6 +70,11 @@ pub fn pairs() -> Vec<Pair<'static>> {
             two(governor_keyed(ENDLESS)),
         ),
         row(
+            "lease_keyed_admit_1_thread",
+            one(leased()),
+            one(governor_keyed(ENDLESS)),
+        ),
+        row(
             "gcra_keyed_refuse_1_thread",
             one(keyed(1)),
             one(governor_keyed(1)),
@@ -114,6 +121,28 @@ pub fn held(burst: u32) -> Box<dyn Fn(u64) + Sync> {
     Box::new(move |i| {
         let hash = table.hash(&keys[spread(i)]);
         black_box(table.decide(hash, black_box(NOW), 1).said == Said::Admit);
+    })
+}
+
+/// The same by a limit that nodes share, far from it: what a request pays, not the store's calls.
+pub fn leased() -> Box<dyn Fn(u64) + Sync> {
+    let lease = Lease::new(
+        RATE.into(),
+        1_000_000_000,
+        ENDLESS.into(),
+        Fallback::FairShare,
+    )
+    .expect("a rate in range");
+    let table = LeaseTable::new(lease, 2 * KEYS, 0x5eed).expect("a table");
+    let keys = keys();
+    Box::new(move |i| {
+        let hash = table.hash(&keys[spread(i)]);
+        let decision = table.decide(hash, black_box(NOW), 1, 2, true);
+        if let Some(ask) = decision.ask {
+            // As the store's thread does.
+            table.granted(hash, NOW, &ask, ask.most, 0);
+        }
+        black_box(decision.answer.said == Said::Admit);
     })
 }
 
