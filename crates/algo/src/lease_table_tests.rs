@@ -206,8 +206,11 @@ fn an_answer_that_is_lost_loses_the_grant_and_charges_again() {
         }
     }
     let apart = asks.windows(2).map(|pair| (pair[1].at - pair[0].at) / MS);
+    let patience = Lease::PATIENCE / MS;
     assert!(
-        apart.clone().all(|ms| (1000..2300).contains(&ms)),
+        apart
+            .clone()
+            .all(|ms| (patience..patience + 1300).contains(&ms)),
         "{:?}",
         apart.collect::<Vec<_>>()
     );
