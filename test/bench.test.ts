@@ -124,16 +124,16 @@ test('each peer writes a configuration that names its port and the origin', asyn
   }
 });
 
-test('each scenario with apps has peers that name their port and what is behind them', async (t) => {
+test('each scenario that names its peers has such that name their port, and what is behind and beside them', async (t) => {
   const names = new Set<string>();
   for (const scenario of SCENARIOS.filter(({ peers, tls }) => peers !== undefined && !tls)) {
     const { feature, bounds = [] } = scenario;
     const peers = usualPeers(scenario);
     assert.equal(peers[0]?.name, 'ironsluice', scenario.name);
-    for (const { beside } of bounds)
+    for (const name of bounds.flatMap(({ of = 'ironsluice', beside }) => [of, beside]))
       assert.ok(
-        peers.some(({ name }) => name === beside),
-        beside,
+        peers.some((peer) => peer.name === name),
+        name,
       );
     for (const peer of peers) {
       names.add(peer.name);
@@ -141,11 +141,13 @@ test('each scenario with apps has peers that name their port and what is behind 
       const path = join(dir, 'behind.sock');
       const behind = peer.behind?.({ path, feature });
       const origin = behind === undefined ? '127.0.0.1:18082' : path;
-      const argv = await peer.prepare({ dir, port: 18081, origin, feature });
-      const files = argv.join(' ').match(new RegExp(`${dir}/\\S+\\.(conf|json)`, 'g')) ?? [];
+      const store = join(dir, 'store.sock');
+      const argv = await peer.prepare({ dir, port: 18081, origin, feature, store });
+      const files = argv.join(' ').match(new RegExp(`${dir}/\\S+\\.(conf|cfg|json|yaml)`, 'g')) ?? [];
       const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
       const all = [...argv, ...texts].join('\n');
       assert.ok(all.includes('18081'), `${peer.name}: ${all}`);
+      assert.equal(all.includes(store), peer.store !== undefined, `${peer.name}: ${all}`);
       if (feature === 'forward') assert.ok(all.includes(origin), `${peer.name}: ${all}`);
       if (behind === undefined) continue;
       assert.ok(behind.includes(path) && all.includes(`unix:${path};`), `${peer.name}: ${all}`);
