@@ -12,6 +12,7 @@ mod global;
 mod ledger;
 mod replica;
 mod report;
+mod stripes;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

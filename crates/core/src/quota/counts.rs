@@ -13,14 +13,15 @@
 //! window it reads the calendar.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
+use super::stripes::{Stripes, STRIPES};
 use super::{Calendar, Window};
 
 /// What consumers used of one quota.
+#[derive(Default)]
 pub struct Counts {
-    stripes: [Mutex<Stripe>; STRIPES],
+    stripes: Stripes<Stripe>,
 }
 
 /// Where a consumer stands.
@@ -58,14 +59,6 @@ struct Record {
     before: (u64, u64),
 }
 
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            stripes: std::array::from_fn(|_| Mutex::default()),
-        }
-    }
-}
-
 impl Counts {
     /// Takes `cost` if that is within `limit`; for a cost of 0, which is measured later, if anything is left.
     pub fn admit(
@@ -75,7 +68,7 @@ impl Counts {
         unix: u64,
         (limit, cost): (u64, u64),
     ) -> Admission {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let window = stripe.turn(calendar, unix);
         let Some(record) = stripe.record(consumer, window) else {
             return Admission::Full;
@@ -103,7 +96,7 @@ impl Counts {
         unix: u64,
         units: u64,
     ) -> Standing {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let window = stripe.turn(calendar, unix);
         let used = stripe.record(consumer, window).map(|record| {
             record.used = record.used.saturating_add(units);
@@ -117,7 +110,7 @@ impl Counts {
 
     /// Where a consumer stands, who may be one that used nothing.
     pub fn standing(&self, consumer: &str, calendar: &Calendar, unix: u64) -> Standing {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let window = stripe.turn(calendar, unix);
         let used = stripe.consumers.get_mut(consumer).map(|record| {
             record.enter(window.start);
@@ -131,7 +124,7 @@ impl Counts {
 
     /// Takes over what was used of a window.
     pub fn restore(&self, consumer: &str, window: u64, units: u64) {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         if let Some(record) = stripe.consumers.get_mut(consumer) {
             record.restore(window, units);
         } else if stripe.consumers.len() < MAX_CONSUMERS / STRIPES {
@@ -143,21 +136,9 @@ impl Counts {
 
     /// Who used something, each once, in no order.
     pub fn consumers(&self) -> Vec<Arc<str>> {
-        let lock = |s: &Mutex<Stripe>| {
-            let stripe = s.lock().unwrap_or_else(PoisonError::into_inner);
-            stripe.consumers.keys().cloned().collect::<Vec<_>>()
-        };
-        self.stripes.iter().flat_map(lock).collect()
-    }
-
-    fn stripe(&self, consumer: &str) -> MutexGuard<'_, Stripe> {
-        let mut hasher = DefaultHasher::new();
-        consumer.hash(&mut hasher);
-        let at = hasher.finish() as usize % STRIPES;
-        // A panic while holding it left plain numbers behind.
-        self.stripes[at]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let names =
+            |stripe: MutexGuard<'_, Stripe>| stripe.consumers.keys().cloned().collect::<Vec<_>>();
+        self.stripes.all().flat_map(names).collect()
     }
 }
 
@@ -220,7 +201,6 @@ impl Record {
 
 /// The most consumers of one quota.
 pub const MAX_CONSUMERS: usize = 1 << 18;
-pub(super) const STRIPES: usize = 64;
 
 #[cfg(test)]
 #[path = "counts_tests.rs"]

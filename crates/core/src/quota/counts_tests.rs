@@ -174,7 +174,7 @@ fn when_it_is_full_only_who_used_nothing_of_the_window_leaves() {
     let (counts, c) = (Counts::default(), hourly());
     let most = MAX_CONSUMERS / STRIPES;
     // All of one stripe.
-    let at = |name: &str| std::ptr::from_ref(&*counts.stripe(name)) as usize;
+    let at = |name: &str| std::ptr::from_ref(&*counts.stripes.of(name)) as usize;
     let mine = at("ali");
     let names = (0..).map(|n| format!("c{n}")).filter(|n| at(n) == mine);
     let names: Vec<Arc<str>> = names.take(most).map(|n| n.into()).collect();

@@ -12,17 +12,18 @@
 //! Bounds: [`MAX_CONSUMERS`], about 130 bytes and a name each. One of 64 locks is held for one look-up in its share.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::counts::{MAX_CONSUMERS, STRIPES};
+use super::counts::MAX_CONSUMERS;
+use super::stripes::{Stripes, STRIPES};
 use super::{Admission, Standing, Window};
 
 /// One node's view of a quota of all nodes.
+#[derive(Default)]
 pub struct Replica {
-    stripes: [Mutex<HashMap<Arc<str>, Record>>; STRIPES],
+    stripes: Stripes<HashMap<Arc<str>, Record>>,
     /// All that is not given yet, on its way or not.
     owed: AtomicU64,
 }
@@ -48,15 +49,6 @@ struct Record {
     sent: Owed,
 }
 
-impl Default for Replica {
-    fn default() -> Self {
-        Self {
-            stripes: std::array::from_fn(|_| Mutex::default()),
-            owed: AtomicU64::new(0),
-        }
-    }
-}
-
 impl Replica {
     /// What is known to be used of the window of this second, without what is owed, and in which epoch of the store's key; none if
     /// there is no room for the consumer.
@@ -66,7 +58,7 @@ impl Replica {
         unix: u64,
         own: impl FnOnce() -> Standing,
     ) -> Option<(Standing, u64)> {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let record = record(&mut stripe, consumer, unix)?;
         record.turn(unix, own);
         let at = Standing {
@@ -78,7 +70,7 @@ impl Replica {
 
     /// Where a consumer stands at this second, with what the store does not know yet; none if nothing is known of its window.
     pub fn standing(&self, consumer: &str, unix: u64) -> Option<Standing> {
-        let stripe = self.stripe(consumer);
+        let stripe = self.stripes.of(consumer);
         let record = stripe.get(consumer).filter(|r| r.window.holds(unix))?;
         Some(Standing {
             window: record.window,
@@ -88,7 +80,7 @@ impl Replica {
 
     /// The store says where a consumer stands, by its key of this epoch.
     pub fn heard(&self, consumer: &Arc<str>, at: Standing, epoch: u64) {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         if let Some(record) = record(&mut stripe, consumer, at.window.start) {
             let same = (record.window.start, record.epoch) == (at.window.start, epoch);
             // Answers of one window may come in another order.
@@ -110,7 +102,7 @@ impl Replica {
         (limit, cost, nodes, open): (u64, u64, u64, bool),
         own: impl FnOnce() -> Standing,
     ) -> Admission {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let Some(record) = record(&mut stripe, consumer, unix) else {
             return Admission::Full;
         };
@@ -139,7 +131,7 @@ impl Replica {
         units: u64,
         own: impl FnOnce() -> Standing,
     ) -> Option<Window> {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let record = record(&mut stripe, consumer, unix)?;
         record.turn(unix, own);
         self.owed.fetch_add(record.owe(units), Relaxed);
@@ -148,7 +140,7 @@ impl Replica {
 
     /// Takes what a consumer used and the store does not know, to be given; none if there is nothing, or some is on its way.
     pub fn take(&self, consumer: &str) -> Option<Owed> {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let record = stripe.get_mut(consumer)?;
         if record.sent.units > 0 || record.owed.units == 0 {
             return None;
@@ -159,7 +151,7 @@ impl Replica {
 
     /// What was taken is given, or was not.
     pub fn settle(&self, consumer: &str, given: bool) {
-        let mut stripe = self.stripe(consumer);
+        let mut stripe = self.stripes.of(consumer);
         let Some(record) = stripe.get_mut(consumer) else {
             return;
         };
@@ -182,8 +174,7 @@ impl Replica {
         }
         let due = |(_, r): &(&Arc<str>, &Record)| r.owed.units > 0 && r.sent.units == 0;
         let mut all = Vec::new();
-        for stripe in &self.stripes {
-            let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+        for stripe in self.stripes.all() {
             let room = most - all.len();
             all.extend(stripe.iter().filter(due).take(room).map(|(c, _)| c.clone()));
         }
@@ -193,8 +184,7 @@ impl Replica {
     /// Of whom something is known to be used, each once, in no order.
     pub fn consumers(&self) -> Vec<Arc<str>> {
         let mut all = Vec::new();
-        for stripe in &self.stripes {
-            let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+        for stripe in self.stripes.all() {
             let used = |(_, r): &(&Arc<str>, &Record)| r.used > 0 || r.own() > 0;
             all.extend(stripe.iter().filter(used).map(|(c, _)| c.clone()));
         }
@@ -204,16 +194,6 @@ impl Replica {
     /// All that the store does not know yet.
     pub fn owed(&self) -> u64 {
         self.owed.load(Relaxed)
-    }
-
-    fn stripe(&self, consumer: &str) -> MutexGuard<'_, HashMap<Arc<str>, Record>> {
-        let mut hasher = DefaultHasher::new();
-        consumer.hash(&mut hasher);
-        let at = hasher.finish() as usize % STRIPES;
-        // A panic while holding it left plain numbers behind.
-        self.stripes[at]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -124,7 +124,7 @@ fn answers_of_one_window_only_grow_and_another_window_is_believed() {
 fn when_it_is_full_only_who_has_nothing_left_leaves() {
     let replica = Replica::default();
     let most = MAX_CONSUMERS / STRIPES;
-    let place = |name: &str| std::ptr::from_ref(&*replica.stripe(name)) as usize;
+    let place = |name: &str| std::ptr::from_ref(&*replica.stripes.of(name)) as usize;
     let mine = place("ali");
     let names = (0..).map(|n| format!("c{n}")).filter(|n| place(n) == mine);
     let names: Vec<Arc<str>> = names.take(most).map(|n| n.into()).collect();
