@@ -82,6 +82,7 @@ mod rate_key;
 mod rate_limit;
 mod rate_limits;
 mod rate_mixed;
+mod rate_one;
 mod rate_plan;
 mod rate_queue;
 mod rate_round;

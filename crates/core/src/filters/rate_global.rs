@@ -11,13 +11,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::Head;
 
-use super::rate_field::{policy, Field, SECOND};
+use super::rate_field::SECOND;
 use super::rate_key::LimitKeys;
-use super::rate_limit::{refusal, unavailable, Config, LimitConfig};
+use super::rate_limit::{refusal, unavailable, Config};
 use super::rate_limits::Cost;
 use super::rate_plan::{of_one_process, By, Plan};
 use super::rate_store::{key_of, store_call, Script, Stored};
-use super::rate_told::{Told, Trio};
+use super::rate_told::{Fields, Told, Trio};
 use super::Build;
 use crate::config::units::Rate;
 use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, Verdict};
@@ -63,8 +63,7 @@ pub struct Global {
     headers: bool,
     legacy: bool,
     name: Box<str>,
-    /// The value of RateLimit-Policy.
-    policy: Box<[u8]>,
+    fields: Fields,
 }
 
 enum How {
@@ -100,18 +99,8 @@ impl Global {
         };
         let (headers, legacy) = (config.headers, config.legacy_headers);
         let on_fail = config.on_fail.unwrap_or_default();
-        let one = LimitConfig {
-            rate,
-            burst: config.burst,
-            algorithm: config.algorithm,
-            key: config.key,
-            scope: None,
-            mode: None,
-            max_keys: config.max_keys,
-            name: config.name,
-        };
         let mode = config.mode.unwrap_or_default();
-        let plan = Plan::build(one, (mode, on_fail), None, &cost, b);
+        let plan = Plan::build(config.one(rate), (mode, on_fail), None, &cost, b);
         if b.faults.len() > before {
             return None;
         }
@@ -144,7 +133,7 @@ impl Global {
             quota: plan.quota,
             headers,
             legacy,
-            policy: policy(&plan.name, count, period_ns).into_bytes().into(),
+            fields: Fields::of(&plan.name, plan.rate)?,
             name: plan.name,
         })
     }
@@ -289,10 +278,7 @@ impl Global {
         let seconds = stored.retry.div_ceil(SECOND).max(1);
         let mut reply = refusal(vec![self.name.clone()], seconds);
         if self.headers {
-            let field = Field::of(&self.name, told.left, Some(told.more.max(1)));
-            reply = reply
-                .with("ratelimit-policy", &*self.policy)
-                .with("ratelimit", field.bytes());
+            reply = self.fields.reply(reply, told.left, told.more.max(1));
         }
         if self.legacy {
             reply = Trio::of(self.quota, told).reply(reply);
@@ -360,11 +346,8 @@ impl Filter for Global {
         let Some(told) = Told::unpack(cx.slot.words) else {
             return Verdict::Next;
         };
-        // Beside those of other policies. A head that is full goes without.
         if self.headers {
-            let field = told.field(&self.name);
-            let _full = rsp.add(b"ratelimit-policy", &self.policy);
-            let _full = rsp.add(b"ratelimit", field.bytes());
+            self.fields.add(rsp, told.left, told.after());
         }
         if self.legacy {
             Trio::of(self.quota, told).set(rsp);

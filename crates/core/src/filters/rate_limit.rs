@@ -15,21 +15,21 @@
 //! Source:  GCRA (ITU-T I.371); RFC 6585 section 4 (429), RFC 9110 section 10.2.3 (Retry-After),
 //!          draft-ietf-httpapi-ratelimit-headers-11 (RateLimit: `r` left now, `t` seconds to one more).
 
-use algo::{Decision, Gcra, GcraTable};
+use algo::GcraTable;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wire::{Head, Line};
+use wire::Head;
 
-use super::rate_field::{is_name_byte, policy, Field, MAX_NAME, SECOND};
+use super::rate_field::{is_name_byte, MAX_NAME, SECOND};
 use super::rate_global::{Global, Mode, OnFail};
 use super::rate_key::LimitKeys;
 use super::rate_limits::Limits;
 use super::rate_mixed::Mixed;
+use super::rate_one::One;
 use super::rate_queue;
-use super::rate_table::Tables;
 use super::Build;
 use crate::config::units::{Duration, Rate};
-use crate::filter::{Answer, Ask, AskId, Cx, Exchange, Filter, Needs, Outcome, Verdict};
+use crate::filter::{Answer, AskId, Cx, Exchange, Filter, Needs, Outcome, Verdict};
 use crate::reply::{Body, Reply};
 
 /// Refuses what comes faster than a rate, counted for each key.
@@ -193,6 +193,22 @@ pub enum RateLimit {
     Mixed(Box<Mixed>),
 }
 
+impl Config {
+    /// The limit that the filter itself says.
+    pub(super) fn one(self, rate: Rate) -> LimitConfig {
+        LimitConfig {
+            rate,
+            burst: self.burst,
+            algorithm: self.algorithm,
+            key: self.key,
+            scope: None,
+            mode: None,
+            max_keys: self.max_keys,
+            name: self.name,
+        }
+    }
+}
+
 impl RateLimit {
     /// From its config, if its limits can be counted.
     pub fn build(config: Config, b: &mut Build<'_>) -> Option<Self> {
@@ -329,90 +345,6 @@ pub(super) fn bad_rate(why: algo::BadRate, at: &str, b: &mut Build<'_>) {
     }
 }
 
-/// One limit, as most have it.
-pub struct One {
-    gcra: Gcra,
-    tables: Tables<GcraTable>,
-    key: LimitKeys,
-    /// Nanoseconds in which one more request is allowed.
-    interval: u64,
-    /// Whether who is admitted waits for its turn.
-    queue: bool,
-    headers: bool,
-    name: Box<str>,
-    policy: Line,
-    /// RateLimit, up to what is left.
-    limit: Line,
-}
-
-impl One {
-    fn build(config: Config, rate: Rate, b: &mut Build<'_>) -> Option<Self> {
-        let before = b.faults.len();
-        let Rate { count, period_ns } = rate;
-        let burst = config
-            .burst
-            .map_or(default_burst(rate, config.algorithm), u64::from);
-        let queue = config.algorithm == Algorithm::LeakyBucket;
-        let made = match queue {
-            true => rate_queue::gcra(&config, rate, b),
-            false => Gcra::new(count, period_ns, burst),
-        };
-        let gcra = match made {
-            Ok(gcra) => Some(gcra),
-            Err(why) => {
-                bad_rate(why, "burst", b);
-                None
-            }
-        };
-        let most = GcraTable::MAX_CAPACITY;
-        if config.max_keys == 0 || config.max_keys > most {
-            b.fault(
-                "max_keys",
-                format!("{} is not 1 to {most}", config.max_keys),
-                "write 65536, or twice the keys you expect",
-            );
-        }
-        let name = named(config.name, rate, "name", b);
-        if b.faults.len() > before {
-            return None;
-        }
-        let kind = if queue { "queue:" } else { "" };
-        let identity = format!(
-            "{}:{kind}{}:{burst}:{}:{}",
-            b.ordinal, rate, config.key, b.route
-        );
-        let own = config.scope == Scope::Thread;
-        let tables = Tables::gcra(own, &identity, config.max_keys, b)?;
-        let policy = policy(&name, count, period_ns);
-        let policy = Line::new(b"ratelimit-policy", policy.as_bytes()).ok()?;
-        let limit = Line::new(b"ratelimit", Field::begin(&name).bytes()).ok()?;
-        let interval = period_ns.div_ceil(count);
-        Some(Self {
-            gcra: gcra?,
-            tables,
-            key: config.key,
-            interval,
-            queue,
-            headers: config.headers,
-            name: name.into(),
-            policy,
-            limit,
-        })
-    }
-
-    fn refuse(&self, retry_after: u64, left: u64) -> Verdict {
-        let seconds = retry_after.div_ceil(SECOND).max(1);
-        let mut reply = refusal(vec![self.name.clone()], seconds);
-        if self.headers {
-            let field = Field::of(&self.name, left, Some(seconds));
-            reply = reply
-                .with("ratelimit-policy", self.policy.value())
-                .with("ratelimit", field.bytes());
-        }
-        Verdict::Reply(Box::new(reply))
-    }
-}
-
 /// A 429 that names the violated policies, and says after how many seconds to come again.
 pub(super) fn refusal(policies: Vec<Box<str>>, seconds: u64) -> Reply {
     Reply {
@@ -434,64 +366,6 @@ pub(super) fn unavailable() -> Verdict {
         "rate_limit_unavailable",
         "Whether this request is within its limit could not be told.",
     )))
-}
-
-impl Filter for One {
-    fn needs(&self) -> Needs {
-        Needs {
-            request: true,
-            response: self.headers,
-            ..Needs::default()
-        }
-    }
-
-    fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
-        let table = self.tables.of(cx.thread);
-        let hash = self.key.hash(cx.client, req, |bytes| table.hash(bytes));
-        match table.decide(hash, &self.gcra, cx.now, 1) {
-            Decision::Admit {
-                tat,
-                remaining,
-                reset_after,
-            } => {
-                let used = self.gcra.burst() - remaining;
-                let next = reset_after.saturating_sub(used.saturating_sub(1) * self.interval);
-                cx.slot.words = [remaining, next.div_ceil(SECOND)];
-                if self.queue {
-                    let wait = self.gcra.wait(tat, cx.now);
-                    // A client that leaves meanwhile takes the ask with it; its turn passes unused.
-                    if wait > 0 {
-                        return Verdict::Ask(Ask::Sleep(wait));
-                    }
-                }
-                Verdict::Next
-            }
-            Decision::Refuse {
-                retry_after,
-                remaining,
-                ..
-            } => self.refuse(retry_after, remaining),
-            // Only a cost above the burst is never admitted, and the burst is at least 1.
-            Decision::Never => self.refuse(self.gcra.window(), 0),
-        }
-    }
-
-    fn on_answer(&self, _: &mut Cx<'_>, _: &mut Exchange, _: AskId, a: Answer<'_>) -> Verdict {
-        match a {
-            Answer::Slept => Verdict::Next,
-            // It could not wait, and must not go before its turn.
-            _ => self.refuse(self.interval, 0),
-        }
-    }
-
-    fn on_response(&self, cx: &mut Cx<'_>, _: &Head, rsp: &mut Head) -> Verdict {
-        let [left, seconds] = cx.slot.words;
-        // Beside those of other policies, this gateway's or an upstream's: both fields are lists.
-        // A head that is full goes without.
-        let _full = rsp.add_line(&self.policy, b"");
-        let _full = rsp.add_line(&self.limit, Field::end(left, Some(seconds)).bytes());
-        Verdict::Next
-    }
 }
 
 #[cfg(test)]

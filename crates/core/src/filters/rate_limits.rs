@@ -14,7 +14,7 @@ use super::rate_limit::{
 use super::rate_queue;
 use super::rate_spent::{said, Spent};
 use super::rate_table::Tables;
-use super::rate_told::{Told, Trio};
+use super::rate_told::{list, Told, Trio};
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Outcome, Verdict};
 use crate::Nanos;
@@ -75,16 +75,7 @@ impl Limits {
         let spent = Spent::build(&config, b);
         let configs = match (several, config.rate) {
             (true, _) => config.limits,
-            (false, rate) => vec![LimitConfig {
-                rate: rate?,
-                burst: config.burst,
-                algorithm: config.algorithm,
-                key: config.key,
-                scope: None,
-                mode: None,
-                max_keys: config.max_keys,
-                name: config.name,
-            }],
+            (false, rate) => vec![config.one(rate?)],
         };
         let (mut limits, mut policies): (Vec<One>, Vec<String>) = (Vec::new(), Vec::new());
         for (i, config) in configs.into_iter().enumerate() {
@@ -126,13 +117,8 @@ impl Limits {
     fn refuse(&self, told: &[Told], wait: u64, violated: Vec<Box<str>>) -> Verdict {
         let mut reply = refusal(violated, wait);
         if self.headers {
-            let mut left = Vec::new();
-            for (limit, told) in self.limits.iter().zip(told) {
-                if !left.is_empty() {
-                    left.extend_from_slice(b", ");
-                }
-                left.extend_from_slice(told.field(&limit.name).bytes());
-            }
+            let all = self.limits.iter().zip(told);
+            let left = list(all.map(|(limit, told)| (&*limit.name, *told)));
             reply = reply
                 .with("ratelimit-policy", &*self.policies)
                 .with("ratelimit", left);
@@ -160,10 +146,7 @@ impl Limits {
     /// The older trio, of the limit that has the least left.
     fn legacy(&self, told: &[Told]) -> Trio {
         let all = self.limits.iter().zip(told);
-        let least = all.min_by_key(|(_, told)| (told.left, u64::MAX - told.more));
-        let (quota, told) =
-            least.map_or((0, Told::default()), |(limit, told)| (limit.quota, *told));
-        Trio::of(quota, told)
+        Trio::least(all.map(|(limit, told)| (limit.quota, *told)))
     }
 }
 

@@ -16,7 +16,7 @@ use super::rate_plan::{of_one_process, By, Plan};
 use super::rate_round::Round;
 use super::rate_store::{identity_of, Script};
 use super::rate_table::{Own, Reserved, Tables};
-use super::rate_told::{Told, Trio};
+use super::rate_told::{list, Told, Trio};
 use super::Build;
 use crate::filter::{Answer, AskId, Cx, Exchange, Filter, Needs, Outcome, Verdict};
 use crate::store::StoreState;
@@ -123,14 +123,10 @@ impl Mixed {
         let names = violated.map(|(_, limit)| limit.name.clone()).collect();
         let mut reply = refusal(names, round.retry.div_ceil(SECOND).max(1));
         if self.headers {
-            let mut left = Vec::new();
-            for (limit, told) in self.limits.iter().zip(&round.told) {
-                let Some(told) = told else { continue };
-                if !left.is_empty() {
-                    left.extend_from_slice(b", ");
-                }
-                left.extend_from_slice(told.field(&limit.name).bytes());
-            }
+            let left = list(
+                self.known(&round.told)
+                    .map(|(limit, told)| (&*limit.name, told)),
+            );
             reply = reply
                 .with("ratelimit-policy", &*self.policies)
                 .with("ratelimit", left);
@@ -151,11 +147,13 @@ impl Mixed {
 
     /// The older trio, of the limit that has the least left.
     fn legacy(&self, told: &[Option<Told>]) -> Trio {
+        Trio::least(self.known(told).map(|(limit, told)| (limit.quota, told)))
+    }
+
+    /// The limits of which something is known.
+    fn known<'a>(&'a self, told: &'a [Option<Told>]) -> impl Iterator<Item = (&'a One, Told)> {
         let all = self.limits.iter().zip(told);
-        let known = all.filter_map(|(limit, told)| Some((limit, (*told)?)));
-        let least = known.min_by_key(|(_, told)| (told.left, u64::MAX - told.more));
-        let (quota, told) = least.map_or((0, Told::default()), |(limit, told)| (limit.quota, told));
-        Trio::of(quota, told)
+        all.filter_map(|(limit, told)| Some((limit, (*told)?)))
     }
 }
 
@@ -229,10 +227,8 @@ impl Filter for Mixed {
         // Beside those of other policies. A head that is full goes without.
         if self.headers {
             let _full = rsp.add(b"ratelimit-policy", &self.policies);
-            for (limit, told) in self.limits.iter().zip(told) {
-                if let Some(told) = told {
-                    let _full = rsp.add(b"ratelimit", told.field(&limit.name).bytes());
-                }
+            for (limit, told) in self.known(told) {
+                let _full = rsp.add(b"ratelimit", told.field(&limit.name).bytes());
             }
         }
         if self.legacy {
