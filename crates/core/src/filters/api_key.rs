@@ -15,9 +15,10 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use wire::{Head, Method, Name};
+use wire::{Head, Name};
 
 use super::api_key_ring::{Found, Key, Ring};
+use super::credential::{Given, Preflight};
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Verdict};
 use crate::reply::Reply;
@@ -48,18 +49,6 @@ pub struct Config {
     pub preflight: Preflight,
 }
 
-/// What happens to CORS preflights without a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "ApiKeyPreflight")]
-pub enum Preflight {
-    /// They are refused, as all requests without a key.
-    #[default]
-    Refuse,
-    /// They pass.
-    Pass,
-}
-
 fn header() -> String {
     "x-api-key".to_owned()
 }
@@ -74,14 +63,6 @@ pub struct ApiKey {
     preflight: Preflight,
     /// WWW-Authenticate for a request without a key.
     challenge: Box<str>,
-}
-
-/// What a request brings.
-enum Given<'r> {
-    None,
-    One(&'r [u8]),
-    /// Two keys that are not the same.
-    Several,
 }
 
 impl ApiKey {
@@ -140,12 +121,7 @@ impl ApiKey {
             let mine = pairs(query).filter(move |(name, _)| is_called(name, wanted));
             mine.map(|(_, value)| value.unwrap_or_default())
         });
-        let mut all = header.chain(query);
-        match all.next() {
-            None => Given::None,
-            Some(first) if all.all(|other| other == first) => Given::One(first),
-            Some(_) => Given::Several,
-        }
+        Given::of(header.chain(query))
     }
 
     /// The key in a value of the field; none in an Authorization of another scheme (RFC 9110 section 11.4).
@@ -207,9 +183,7 @@ impl Filter for ApiKey {
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
         let key = match self.given(req) {
             Given::None if self.anonymous => return Verdict::Next,
-            Given::None if self.preflight == Preflight::Pass && is_preflight(req) => {
-                return Verdict::Next
-            }
+            Given::None if self.preflight.passes(req) => return Verdict::Next,
             Given::None => return self.refuse("api_key_missing", None, "A key is needed here."),
             Given::One(key) => key,
             Given::Several => {
@@ -233,12 +207,6 @@ impl Filter for ApiKey {
         }
         Verdict::Next
     }
-}
-
-/// The question that browsers ask before a request to another origin (the Fetch standard, CORS-preflight request).
-pub(super) fn is_preflight(req: &Head) -> bool {
-    let has = |name: &[u8]| req.find(name).is_some();
-    req.method() == Method::Options && has(b"origin") && has(b"access-control-request-method")
 }
 
 const BEARER: &[u8] = b"Bearer ";

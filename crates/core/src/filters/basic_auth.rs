@@ -19,8 +19,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use wire::{Head, Name};
 
-use super::api_key::{is_preflight, Preflight};
 use super::basic_auth_users::{User, Users};
+use super::credential::{Given, Preflight};
 use super::Build;
 use crate::filter::{Cx, Filter, Needs, Verdict};
 use crate::reply::Reply;
@@ -55,14 +55,6 @@ pub struct BasicAuth {
     preflight: Preflight,
     /// WWW-Authenticate.
     challenge: Box<str>,
-}
-
-/// What a request brings.
-enum Given<'r> {
-    None,
-    One(&'r [u8]),
-    /// Two logins that are not the same.
-    Several,
 }
 
 impl BasicAuth {
@@ -109,15 +101,6 @@ impl BasicAuth {
     }
 }
 
-fn given(req: &Head) -> Given<'_> {
-    let mut all = req.get_all(Name::Authorization).filter_map(login);
-    match all.next() {
-        None => Given::None,
-        Some(first) if all.all(|other| other == first) => Given::One(first),
-        Some(_) => Given::Several,
-    }
-}
-
 /// What stands behind `Basic`; none in an Authorization of another scheme.
 fn login(value: &[u8]) -> Option<&[u8]> {
     let (scheme, login) = value.split_at_checked(BASIC.len())?;
@@ -139,11 +122,9 @@ impl Filter for BasicAuth {
     }
 
     fn on_request(&self, cx: &mut Cx<'_>, req: &mut Head) -> Verdict {
-        let user = match given(req) {
+        let user = match Given::of(req.get_all(Name::Authorization).filter_map(login)) {
             Given::None if self.anonymous => return Verdict::Next,
-            Given::None if self.preflight == Preflight::Pass && is_preflight(req) => {
-                return Verdict::Next
-            }
+            Given::None if self.preflight.passes(req) => return Verdict::Next,
             Given::None => {
                 return self.refuse(
                     "basic_auth_missing",

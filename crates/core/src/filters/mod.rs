@@ -62,6 +62,7 @@ mod concurrency_lines;
 mod consumer;
 mod cors;
 mod cors_config;
+mod credential;
 mod csrf;
 mod deadline;
 mod grpc_web;
