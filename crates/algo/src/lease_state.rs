@@ -373,8 +373,15 @@ impl LeaseState {
         if self.asked_at == NEVER || elapsed < INTERVAL / 4 {
             return self.demand;
         }
-        let seen = i128::from(self.wanted) * i128::from(INTERVAL << FRACTION) / i128::from(elapsed);
-        let seen = seen.min(i128::from(MOST_WANTED)) as i64;
+        let seen = match self.wanted.checked_mul(INTERVAL << FRACTION) {
+            Some(product) => product / elapsed,
+            // More than 7 * 10^8 tokens at once. A division of 128 bits costs as much as all else here.
+            None => {
+                let product = i128::from(self.wanted) * i128::from(INTERVAL << FRACTION);
+                (product / i128::from(elapsed)).min(i128::from(MOST_WANTED)) as i64
+            }
+        };
+        let seen = seen.min(MOST_WANTED);
         match elapsed > 8 * INTERVAL {
             true => seen,
             false => seen.max((self.demand + seen) / 2),
