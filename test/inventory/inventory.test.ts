@@ -173,8 +173,6 @@ const GENERATED = ['bindings/index.d.ts', 'ts/generated/config.ts'];
 /** Longer files, and why each is better off as one. */
 const LONG: Record<string, string> = {
   'crates/core/src/route/tests.rs': 'tables of cases; each test looks at the whole router',
-  'crates/net/src/poll.rs':
-    'the one file that knows the operating system, and the one of its crate with `unsafe`',
 };
 
 /** Files of the repository below these paths, also new ones that Git has yet to hear of. */

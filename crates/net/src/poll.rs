@@ -1,16 +1,23 @@
-//! The one file that knows the operating system: sockets, readiness, clocks.
+//! The one place that knows the operating system: here sockets and readiness.
 //!
 //! Readiness is epoll, edge-triggered: a descriptor is registered once, for reading, writing and
 //! hang-up, and never again. With the feature `count`, every call is counted (see [`counts`]).
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::{size_of, MaybeUninit};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+mod address;
+pub mod counts;
+mod system;
+
+use address::{family, from_sockaddr, to_sockaddr};
+pub(crate) use counts::piece;
+use counts::{count, tuned};
+pub(crate) use system::{append, cpus, monotonic, random, wall};
 
 /// A set of descriptors whose readiness is awaited.
 pub(crate) struct Poll {
@@ -434,62 +441,6 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     unsafe { owned(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0)) }
 }
 
-/// Nanoseconds on the clock that never jumps.
-pub(crate) fn monotonic() -> u64 {
-    clock(libc::CLOCK_MONOTONIC)
-}
-
-/// Nanoseconds since 1970 on the clock that people read.
-pub(crate) fn wall() -> u64 {
-    clock(libc::CLOCK_REALTIME)
-}
-
-fn clock(which: libc::clockid_t) -> u64 {
-    let mut t = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `t` is live; both clocks exist on every Linux.
-    unsafe { libc::clock_gettime(which, &mut t) };
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
-}
-
-/// Bytes that are hard to guess, from the system.
-pub(crate) fn random() -> u64 {
-    let mut n = 0u64;
-    // SAFETY: eight live bytes are written.
-    let got = unsafe { libc::getrandom((&raw mut n).cast(), 8, 0) };
-    if got == 8 {
-        n
-    } else {
-        wall() ^ monotonic().rotate_left(32)
-    }
-}
-
-/// Opens a file to append to it, and makes it if it is not there. A pipe that nobody reads is an
-/// error at once: opening it as a file is would wait for a reader.
-///
-/// # Errors
-/// The system's.
-pub(crate) fn append(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    // SAFETY: no pointer is passed, and the descriptor is open. Writes wait, on a thread for them.
-    check(unsafe {
-        let flags = check(libc::fcntl(file.as_raw_fd(), libc::F_GETFL))?;
-        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
-    })?;
-    Ok(file)
-}
-
-/// The number of CPUs that this process may use.
-pub(crate) fn cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 fn socket(family: i32, tcp: bool) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let protocol = if tcp { libc::IPPROTO_TCP } else { 0 };
@@ -511,55 +462,6 @@ fn option(fd: &OwnedFd, level: i32, name: i32, value: libc::c_int) -> io::Result
     Ok(())
 }
 
-fn family(a: &SocketAddr) -> i32 {
-    if a.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    }
-}
-
-fn to_sockaddr(a: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
-    // SAFETY: sockaddr_storage is plain data, for which zero is valid, and is made to be seen as
-    // either of the two structs that are written here.
-    unsafe {
-        let mut storage: libc::sockaddr_storage = std::mem::zeroed();
-        let len = match a {
-            SocketAddr::V4(v4) => {
-                let s = &mut *(&raw mut storage).cast::<libc::sockaddr_in>();
-                s.sin_family = libc::AF_INET as libc::sa_family_t;
-                s.sin_port = v4.port().to_be();
-                s.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
-                size_of::<libc::sockaddr_in>()
-            }
-            SocketAddr::V6(v6) => {
-                let s = &mut *(&raw mut storage).cast::<libc::sockaddr_in6>();
-                s.sin6_family = libc::AF_INET6 as libc::sa_family_t;
-                s.sin6_port = v6.port().to_be();
-                s.sin6_addr.s6_addr = v6.ip().octets();
-                s.sin6_scope_id = v6.scope_id();
-                size_of::<libc::sockaddr_in6>()
-            }
-        };
-        (storage, len as libc::socklen_t)
-    }
-}
-
-fn from_sockaddr(storage: &libc::sockaddr_storage) -> SocketAddr {
-    // SAFETY: the family says which of the structs the kernel wrote.
-    unsafe {
-        if i32::from(storage.ss_family) == libc::AF_INET6 {
-            let s = &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in6>();
-            let ip = IpAddr::V6(Ipv6Addr::from(s.sin6_addr.s6_addr));
-            SocketAddr::new(ip, u16::from_be(s.sin6_port))
-        } else {
-            let s = &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>();
-            let ip = IpAddr::V4(Ipv4Addr::from(s.sin_addr.s_addr.to_ne_bytes()));
-            SocketAddr::new(ip, u16::from_be(s.sin_port))
-        }
-    }
-}
-
 /// # Safety
 /// `fd` must be the result of a call that makes a descriptor.
 unsafe fn owned(fd: RawFd) -> io::Result<OwnedFd> {
@@ -576,53 +478,5 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
-/// How often the system was called, over all threads, since the process started. Only with the
-/// feature `count`; all zero without it.
-pub mod counts {
-    use std::sync::atomic::AtomicU64;
-
-    /// Receives.
-    pub static RECV: AtomicU64 = AtomicU64::new(0);
-    /// Sends.
-    pub static SEND: AtomicU64 = AtomicU64::new(0);
-    /// Waits for events.
-    pub static WAIT: AtomicU64 = AtomicU64::new(0);
-    /// Changes of what is watched.
-    pub static CTL: AtomicU64 = AtomicU64::new(0);
-    /// Accepts.
-    pub static ACCEPT: AtomicU64 = AtomicU64::new(0);
-    /// Bytes of one receive, for gateways that start from now on: at one, every reader is resumed
-    /// at every byte. 0 leaves the default.
-    pub static PIECE: AtomicU64 = AtomicU64::new(0);
-    /// Bytes of the send and receive buffers of accepted connections, as the system rounds them;
-    /// 0 leaves the system's.
-    pub static BUFFERS: AtomicU64 = AtomicU64::new(0);
-}
-
-/// Bytes that one receive asks for.
-pub(crate) fn piece() -> usize {
-    match tuned(&counts::PIECE) {
-        0 => RECEIVE,
-        n => n as usize,
-    }
-}
-
-fn tuned(setting: &std::sync::atomic::AtomicU64) -> u64 {
-    if cfg!(feature = "count") {
-        setting.load(std::sync::atomic::Ordering::Relaxed)
-    } else {
-        0
-    }
-}
-
-#[inline]
-fn count(counter: &std::sync::atomic::AtomicU64) {
-    if cfg!(feature = "count") {
-        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    }
-}
-
-/// Bytes of one receive.
-const RECEIVE: usize = 64 << 10;
 /// Events taken at one wait.
 const EVENTS: usize = 512;
